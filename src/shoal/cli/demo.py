@@ -1,0 +1,5 @@
+"""`shoal demo`."""
+import click
+@click.command("demo")
+def command() -> None:
+    """demo"""

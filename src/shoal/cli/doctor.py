@@ -1,0 +1,5 @@
+"""`shoal doctor`."""
+import click
+@click.command("doctor")
+def command() -> None:
+    """doctor"""

@@ -1,0 +1,29 @@
+"""`shoal fetch`: results of jobs into a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shoal.cli.options import complete_jobs, environment_option, json_option
+
+
+@click.command("fetch", short_help="Copy the results of jobs to a folder.")
+@click.argument("jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs)
+@click.argument("destination", metavar="DEST", type=click.Path(path_type=Path, file_okay=False))
+@environment_option
+@json_option
+def command(
+    jobs: tuple[str, ...], destination: Path, environment: str | None, as_json: bool
+) -> None:
+    """Copy what JOBs (ids or globs) have produced to DEST, a subfolder a job folder."""
+    from shoal.cli.output import print_json, say
+    from shoal.client import connect
+
+    with connect(environment, create=False) as client:
+        fetched = client.fetch(jobs, destination)
+    if as_json:
+        print_json([str(path) for path in fetched])
+    else:
+        say(f"{len(fetched):,} file{'s' * (len(fetched) != 1)} copied to {destination}")

@@ -1,0 +1,106 @@
+"""`shoal`: the command line. One file a verb; a verb is imported when it is called for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from shoal import __version__
+from shoal.core.errors import ShoalError
+
+VERBS = (
+    "demo",
+    "up",
+    "submit",
+    "status",
+    "wait",
+    "logs",
+    "fetch",
+    "events",
+    "cancel",
+    "retry",
+    "pause",
+    "resume",
+    "workers",
+    "doctor",
+    "config",
+    "completion",
+)
+
+EXIT_UNSUCCESSFUL = 1
+EXIT_BAD_INPUT = 2
+EXIT_UNUSABLE = 3
+EXIT_INTERRUPTED = 130
+
+
+class Verbs(click.Group):
+    """Finds a verb's command in the module of its name."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f"shoal.cli.{name}").command
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            import difflib
+
+            if guess := difflib.get_close_matches(args[0], VERBS, n=1):
+                error.message += f" Did you mean '{guess[0]}'?"
+            raise
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="shoal")
+def cli() -> None:
+    """Run batch jobs on a fleet without a head node.
+
+    An environment is a folder with job folders in it. Start with 'shoal demo'.
+
+    \b
+    Exit codes: 0 done, 1 a job was not successful, 2 bad usage or input,
+    3 the environment can't be used, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line; errors made on purpose end with their text and an exit code."""
+    try:
+        cli.main(prog_name="shoal", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EXIT_BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has enough, as in `shoal events | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    except ShoalError as error:
+        click.secho(f"shoal: {error}", err=True, fg="red")
+        sys.exit(exit_code_of(error))
+
+
+def exit_code_of(error: ShoalError) -> int:
+    """Exit code for an error: who can mend it decides."""
+    unusable = ("store", "store_full", "store_busy", "store_damaged", "store_newer")
+    if error.code in (*unusable, "environment_missing", "environment_busy"):
+        return EXIT_UNUSABLE
+    return EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    main()

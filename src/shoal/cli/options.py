@@ -1,0 +1,47 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def environment_option(function: F) -> F:
+    """`-e/--env`: which environment."""
+    return click.option(
+        "-e",
+        "--env",
+        "environment",
+        envvar="SHOAL_ENV",
+        metavar="NAME",
+        help="The environment: a folder. [default: SHOAL_ENV, else the current folder]",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """`--json`: for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(
+        function
+    )
+
+
+def jobs_argument(*, required: bool) -> Callable[[F], F]:
+    """`JOB...`: ids or glob patterns."""
+    return click.argument("jobs", metavar="JOB...", nargs=-1, required=required, shell_complete=complete_jobs)
+
+
+def complete_jobs(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
+    """Job ids that begin with what was typed, for shell completion."""
+    from shoal.client import connect
+    from shoal.core.errors import ShoalError
+
+    try:
+        with connect(context.params.get("environment"), create=False) as client:
+            escaped = "".join(f"[{char}]" if char in "*?[" else char for char in start)
+            return [job.job_id for job in client.jobs(f"{escaped}*", limit=50)]
+    except ShoalError:
+        return []

@@ -1,0 +1,198 @@
+"""`shoal submit`: job folders, commands, files of jobs, parameter sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from shoal.cli.options import environment_option, json_option
+
+if TYPE_CHECKING:
+    from shoal.client import Client
+    from shoal.core.spec import JobSpec
+
+
+@click.command("submit", short_help="Submit job folders, commands, or sweeps.")
+@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path(path_type=Path))
+@environment_option
+@json_option
+@click.option("--command", "shell_command", metavar="CMD", help="A shell command as the job.")
+@click.option(
+    "--id",
+    "job_id",
+    metavar="ID",
+    help="Id of the job; with --sweep a template like 'v{voltage}'. [default: a new one]",
+)
+@click.option(
+    "--file",
+    "jobs_file",
+    metavar="FILE",
+    type=click.File("rb"),
+    help="Jobs as JSON, one a line; '-' is standard input.",
+)
+@click.option(
+    "--sweep",
+    metavar="CSV",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A job for each row; {column} in --command stands for its value, quoted for the shell.",
+)
+@click.option("--retry", type=int, metavar="N", help="Times to run again after a failure.")
+@click.option("--success-string", metavar="TEXT", help="Text that the output must hold.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="How long an attempt may run.")
+@click.option("--priority", type=int, metavar="N", help="Higher is taken first.  [default: 0]")
+@click.option("--require", multiple=True, metavar="FILE", help="A file that must be there after.")
+@click.option("--set", "variables", multiple=True, metavar="NAME=VALUE", help="A variable to set.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag to keep.")
+def command(
+    paths: tuple[Path, ...],
+    environment: str | None,
+    as_json: bool,
+    shell_command: str | None,
+    job_id: str | None,
+    jobs_file: IO[bytes] | None,
+    sweep: Path | None,
+    retry: int | None,
+    success_string: str | None,
+    timeout: float | None,
+    priority: int | None,
+    require: tuple[str, ...],
+    variables: tuple[str, ...],
+    tags: tuple[str, ...],
+) -> None:
+    """Submit jobs. They wait in the queue until 'shoal up' or a worker takes them.
+
+    \b
+      shoal submit corners/*                              job folders
+      shoal submit --command 'sim --v 0.9' --id v0.9      a command
+      shoal submit --file jobs.jsonl                      jobs as JSON, one a line
+      shoal submit --sweep params.csv --command 'sim --v {voltage}'
+    """
+    from shoal.client import connect
+
+    options: dict[str, Any] = {
+        "retry": retry,
+        "job_success_string": success_string,
+        "timeout": timeout,
+        "priority": priority,
+        "required_files": list(require) or None,
+        "environment": _pairs(variables, "--set") or None,
+        "tags": _pairs(tags, "--tag") or None,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    given = [bool(paths), jobs_file is not None, shell_command is not None or sweep is not None]
+    if sum(given) != 1:
+        raise click.UsageError("Give job folders, or --command, or --file, or --sweep.")
+    if sweep is not None and shell_command is None:
+        raise click.UsageError("--sweep needs a --command with {column} in it.")
+    if jobs_file is not None and (options or job_id):
+        raise click.UsageError("With --file, each job says itself what it is: leave out options.")
+    if paths and job_id:
+        raise click.UsageError("A job folder's id is the path of its executable: leave out --id.")
+    with connect(environment) as client:
+        if paths:
+            ids = [name for path in paths for name in client.submit_folder(path, **options)]
+            _report(len(ids), 0, ids, as_json)
+        elif jobs_file is not None:
+            _submit_file(client, jobs_file, as_json)
+        elif sweep is not None:
+            assert shell_command is not None
+            _submit_sweep(client, sweep, shell_command, job_id, options, as_json)
+        else:
+            _submit_one(client, {**options, "commands": [shell_command]}, job_id, as_json)
+        if not as_json and not client.is_supervised() and not client.workers():
+            click.echo("Nobody works on this environment yet: start 'shoal up'.", err=True)
+
+
+def _submit_one(client: Client, job: dict[str, Any], job_id: str | None, as_json: bool) -> None:
+    from shoal.client import new_job_id
+
+    name = job_id or new_job_id("command")
+    report = client.submit({**job, "job_id": name})
+    _report(report.accepted, report.unchanged, [name], as_json)
+
+
+def _submit_sweep(
+    client: Client,
+    sweep: Path,
+    template: str,
+    job_id: str | None,
+    options: dict[str, Any],
+    as_json: bool,
+) -> None:
+    from shoal.cli.sweep import plan_sweep
+
+    specs = plan_sweep(sweep, template, job_id, options)
+    report = client.submit_many(_with_progress(specs, len(specs)))
+    _report(report.accepted, report.unchanged, [spec.job_id for spec in specs], as_json)
+
+
+def _submit_file(client: Client, file: IO[bytes], as_json: bool) -> None:
+    """Check all of a file before the first of its jobs is accepted, then submit."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryFile() as kept:
+        if not file.seekable():
+            shutil.copyfileobj(file, kept)
+            kept.seek(0)
+            file = kept
+        number = sum(1 for _ in _read_jobs(file))
+        file.seek(0)
+        report = client.submit_many(_with_progress(_read_jobs(file), number))
+    _report(report.accepted, report.unchanged, None, as_json)
+
+
+def _read_jobs(file: IO[bytes]) -> Iterator[JobSpec]:
+    from shoal.core.errors import SpecError
+    from shoal.core.spec import parse_job
+
+    for number, line in enumerate(file, 1):
+        if line.isspace():
+            continue
+        try:
+            yield parse_job(line)
+        except SpecError as error:
+            raise SpecError(
+                f"line {number}: {error.what}", f"{error.remedy}. No job was submitted"
+            ) from None
+
+
+def _with_progress(specs: Iterable[JobSpec], total: int) -> Iterator[JobSpec]:
+    """Pass specs on, with a progress bar when there are many and a person looks."""
+    import sys
+
+    if total < 20_000 or not sys.stderr.isatty():
+        yield from specs
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(
+        specs, "submitting", total, console=Console(stderr=True), transient=True, update_period=0.2
+    )
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{option} takes NAME=VALUE, not {text!r}.")
+        pairs[name] = value
+    return pairs
+
+
+def _report(accepted: int, unchanged: int, ids: list[str] | None, as_json: bool) -> None:
+    if as_json:
+        from shoal.cli.output import print_json
+
+        print_json({"accepted": accepted, "unchanged": unchanged, "job_ids": ids})
+        return
+    if ids is not None and len(ids) <= 10:
+        for name in ids:
+            click.echo(name)
+    also = f" ({unchanged:,} were there already)" if unchanged else ""
+    click.echo(f"{accepted:,} job{'s' * (accepted != 1)} submitted{also}", err=True)

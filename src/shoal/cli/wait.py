@@ -1,0 +1,77 @@
+"""`shoal wait`: until jobs are over, with a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from shoal.cli.options import environment_option, jobs_argument, json_option
+
+if TYPE_CHECKING:
+    from shoal.client import Progress
+
+
+@click.command("wait", short_help="Wait until jobs are over, with a progress bar.")
+@jobs_argument(required=False)
+@environment_option
+@json_option
+@click.option("--timeout", type=float, metavar="SECONDS", help="Give up after this long.")
+def command(
+    jobs: tuple[str, ...], environment: str | None, as_json: bool, timeout: float | None
+) -> None:
+    """Wait until the JOBs (ids or globs; none: all) are over.
+
+    Ends with 0 when all are Successful, with 1 when one is not, or time ran out.
+    """
+    from shoal.cli.main import EXIT_UNSUCCESSFUL
+    from shoal.cli.output import print_json, say
+    from shoal.client import connect
+
+    with connect(environment, create=False) as client:
+        if not client.is_supervised() and not client.workers() and client.counts().live:
+            say("Nobody works on this environment: start 'shoal up' in another terminal.")
+        with progress_bar() as show:
+            progress = client.wait(jobs, timeout_s=timeout, on_progress=show)
+    counts = {str(status): number for status, number in progress.by_status.items() if number}
+    if as_json:
+        print_json({"by_status": counts, "over": progress.over, "total": progress.total})
+    else:
+        said = ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "no jobs"
+        left = progress.total - progress.over
+        say(said if not left else f"time is up with {left:,} not over: {said}")
+    if not progress.all_successful:
+        raise click.exceptions.Exit(EXIT_UNSUCCESSFUL)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progress], None] | None]:
+    """A function that shows progress, or None where no person looks."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    from shoal.core.job import Status
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: Progress) -> None:
+            running = progress.by_status.get(Status.STARTED, 0)
+            failed = progress.by_status.get(Status.FAILED, 0)
+            said = f"{running:,} running" + (f", [red]{failed:,} failed[/]" if failed else "")
+            bar.update(task, total=progress.total, completed=progress.over, description=said)
+
+        yield show

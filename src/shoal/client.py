@@ -1,0 +1,379 @@
+"""The client: what the command line, the web page and Python users call.
+
+    import shoal
+
+    with shoal.connect("./jobs") as jobs:
+        jobs.submit({"job_id": "a", "commands": ["echo hello"]})
+        jobs.wait()
+        for job in jobs.jobs():
+            print(job.job_id, job.status)
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from shoal.core.errors import BucketError, JobNotFound, NotAllowed
+from shoal.core.intake import is_executable, plan_job
+from shoal.core.job import Attempt, Job, Settlement, Started, Status, Token
+from shoal.core.spec import JobSpec, check_job_id, spec_from_dict, validate
+from shoal.environment import LocalEnvironment, open_environment
+from shoal.ports import Counts, Submission, SubmitReport, Worker
+
+PATTERN_CHARACTERS = frozenset("*?[")
+LOOK_EVERY_S = 2.0
+"""How often a waiting client looks although no bell rang."""
+
+QUICK_LOOK_S = 0.001
+"""A look that takes longer is made less often, so that looking takes a fifth of a core at most."""
+
+
+class Progress(NamedTuple):
+    """How far the jobs that somebody waits for have come."""
+
+    by_status: dict[Status, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_status.values())
+
+    @property
+    def over(self) -> int:
+        return sum(number for status, number in self.by_status.items() if status.is_final)
+
+    @property
+    def all_successful(self) -> bool:
+        return self.by_status.get(Status.SUCCESSFUL, 0) == self.total
+
+
+class Client:
+    """An environment, for those who use it. Close it, or use it in a `with` statement.
+
+    Args:
+        environment: as opened by `shoal.environment`.
+    """
+
+    def __init__(self, environment: LocalEnvironment) -> None:
+        self.environment = environment
+        self._store = environment.store
+        self._deliveries = (f"{uuid.uuid4().hex}-{number}" for number in count())
+
+    def close(self) -> None:
+        self.environment.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- submit -----------------------------------------------------------------------------
+
+    def submit(self, *jobs: JobSpec | dict[str, Any]) -> SubmitReport:
+        """Submit jobs, given as specs or as dicts with the keys of the job JSON.
+
+        When this returns, they survive a power cut.
+
+        Raises:
+            SpecError: one is not acceptable; none was submitted.
+        """
+        return self.submit_many(
+            [spec_from_dict(job) if isinstance(job, dict) else validate(job) for job in jobs]
+        )
+
+    def submit_many(self, specs: Iterable[JobSpec]) -> SubmitReport:
+        """Submit any number of validated specs, in bounded memory: they are taken as they come."""
+        deliveries = self._deliveries
+        return self._store.submit(
+            (Submission(spec, next(deliveries)) for spec in specs), time.time()
+        )
+
+    def submit_folder(self, folder: Path | str, **options: Any) -> list[str]:
+        """Submit a job folder: each file in it with a trigger suffix is a job.
+
+        A folder outside the environment is copied into it first.
+
+        Args:
+            folder: its path.
+            options: keys of the job JSON that override the environment's settings.
+
+        Returns:
+            The ids of the jobs.
+
+        Raises:
+            BucketError: there is nothing to run in it, or it can't be taken.
+            SpecError: an option makes no sense.
+        """
+        folder = Path(os.path.abspath(folder))
+        if not folder.is_dir():
+            raise BucketError(f"{str(folder)!r} is not a folder", "name a job folder")
+        rules = self.environment.settings.intake_rules
+        names = sorted(
+            entry.name
+            for entry in os.scandir(folder)
+            if is_executable(entry.name, rules) and entry.is_file()
+        )
+        if not names:
+            raise BucketError(
+                f"{str(folder)!r} holds no executable ending in {' or '.join(rules.trigger_suffixes)}",
+                "add one, or set trigger_suffix",
+            )
+        root = self.environment.layout.root
+        inside = folder.is_relative_to(root)
+        key = folder.relative_to(root).as_posix() if inside else folder.name
+        given = {name: value for name, value in options.items() if value is not None}
+        specs = [_with_options(plan_job(f"{key}/{name}", rules), given) for name in names]
+        bucket = self.environment.bucket
+        if not inside:
+            for name in names:
+                self._store.disarm(f"{key}/{name}", bucket.version(folder / name))
+            bucket.put_folder(folder, key, names)
+        submissions = [
+            Submission(spec, bucket.version(bucket.path(spec.job_id))) for spec in specs
+        ]
+        self._store.submit(submissions, time.time())
+        return [spec.job_id for spec in specs]
+
+    # --- look -------------------------------------------------------------------------------
+
+    def counts(self) -> Counts:
+        return self._store.counts()
+
+    def job(self, job_id: str) -> Job:
+        """Raises JobNotFound."""
+        return self._store.job(job_id)
+
+    def jobs(
+        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+    ) -> list[Job]:
+        """Jobs by glob and status, the newest first."""
+        return self._store.jobs(pattern, statuses, limit)
+
+    def select(self, names: Sequence[str], statuses: Sequence[Status] = ()) -> list[Job]:
+        """The jobs that ids or glob patterns name; an id that is there is taken as it stands.
+
+        Raises:
+            JobNotFound: a plain id, or a pattern, that names no job at all.
+        """
+        found: dict[str, Job] = {}
+        for name in names:
+            try:
+                matches = [self.job(name)]
+            except JobNotFound:
+                if not PATTERN_CHARACTERS & set(name):
+                    raise
+                if not (matches := self.jobs(name)):
+                    raise JobNotFound(
+                        f"no job matches {name!r}", "'shoal status' lists them"
+                    ) from None
+            found.update((job.job_id, job) for job in matches)
+        return [job for job in found.values() if not statuses or job.status in statuses]
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """The attempts of a job that ended, over all its runs."""
+        return self._store.attempts(job_id)
+
+    def workers(self) -> list[Worker]:
+        return self.environment.fleet.workers()
+
+    def is_paused(self) -> bool:
+        return self._store.is_paused()
+
+    def is_supervised(self) -> bool:
+        """Whether a supervisor watches this environment."""
+        from shoal.local.fleet import is_locked
+
+        return is_locked(self.environment.layout.supervisor_lock)
+
+    def log_path(self, job: Job, token: Token | None = None) -> Path | None:
+        """Where the output of an attempt is (None: the last); None when it has written nothing.
+
+        Raises:
+            JobNotFound: there was no such attempt.
+        """
+        token = token or job.token
+        if isinstance(job.state, Started) and token == job.token:
+            worker = job.state.lease.worker
+        else:
+            of = {attempt.token: attempt.worker for attempt in self.attempts(job.job_id)}
+            if token not in of:
+                if token.attempt == 0:
+                    return None
+                raise JobNotFound(
+                    f"job {job.job_id!r} has no attempt {token}", "'shoal status JOB' lists them"
+                )
+            worker = of[token]
+        return self.environment.layout.find_log(job.job_id, token, worker)
+
+    # --- wait -------------------------------------------------------------------------------
+
+    def wait(
+        self,
+        names: Sequence[str] = (),
+        *,
+        timeout_s: float | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Progress:
+        """Wait until jobs are over.
+
+        Args:
+            names: ids or glob patterns; none means all jobs.
+            timeout_s: return after this long even when some are not.
+            on_progress: called whenever something may have changed.
+
+        Returns:
+            How far they have come; all over, unless the time ran out.
+        """
+        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._changes() as wait_for_change:
+            while True:
+                looked_at = time.monotonic()
+                progress = self._progress(names)
+                took_s = time.monotonic() - looked_at
+                if on_progress is not None:
+                    on_progress(progress)
+                if progress.over == progress.total:
+                    return progress
+                left_s = LOOK_EVERY_S
+                if give_up_at is not None:
+                    left_s = min(left_s, give_up_at - time.monotonic())
+                    if left_s <= 0:
+                        return progress
+                wait_for_change(left_s)
+                if took_s > QUICK_LOOK_S:
+                    time.sleep(min(took_s * 4, left_s))
+
+    def settlements(self, after: int = 0, *, follow: bool = False) -> Iterator[Settlement]:
+        """The runs that ended, in the order they did.
+
+        Args:
+            after: the cursor of the last one already seen.
+            follow: go on waiting for more.
+        """
+        with self._changes() as wait_for_change:
+            while True:
+                found = self._store.settlements(after, 1000)
+                yield from found
+                if found:
+                    after = found[-1].cursor
+                elif follow:
+                    wait_for_change(LOOK_EVERY_S)
+                else:
+                    return
+
+    @contextmanager
+    def _changes(self) -> Iterator[Callable[[float], object]]:
+        """A function that waits for a settlement, or for the given seconds."""
+        from shoal.local.bells import WATCH
+
+        with self.environment.bells.hang(WATCH, f"{os.getpid()}-{uuid.uuid4().hex[:8]}") as bell:
+            yield bell.wait
+
+    def _progress(self, names: Sequence[str]) -> Progress:
+        if not names:
+            return Progress(self.counts().by_status)
+        by_status: dict[Status, int] = {}
+        for job in self.select(names):
+            by_status[job.status] = by_status.get(job.status, 0) + 1
+        return Progress(by_status)
+
+    # --- change -----------------------------------------------------------------------------
+
+    def cancel(self, *names: str) -> list[Job]:
+        """Cancel queued and started jobs by id or glob; returns those cancelled.
+
+        Raises:
+            JobNotFound: a name that fits no job.
+            NotAllowed: a job named by its id is over already.
+        """
+        live = (Status.QUEUED, Status.STARTED)
+        return self._each(names, live, lambda job_id: self._store.cancel(job_id, time.time()))
+
+    def retry(self, *names: str) -> list[Job]:
+        """Queue failed and cancelled jobs again, by id or glob; returns those queued."""
+        ended = (Status.FAILED, Status.CANCELLED)
+        return self._each(names, ended, lambda job_id: self._store.retry(job_id, time.time()))
+
+    def _each(
+        self, names: Sequence[str], statuses: Sequence[Status], change: Callable[[str], Job]
+    ) -> list[Job]:
+        changed = []
+        plain = {name for name in names if not PATTERN_CHARACTERS & set(name)}
+        for job in self.select(names):
+            if job.status not in statuses and job.job_id not in plain:
+                continue
+            try:
+                changed.append(change(job.job_id))
+            except NotAllowed:
+                if job.job_id in plain:
+                    raise
+                # It ended while we were at it; a pattern means those that are left.
+        return changed
+
+    def pause(self) -> None:
+        """Let no job start until `resume`."""
+        self._store.pause()
+
+    def resume(self) -> None:
+        self._store.resume()
+
+    # --- results ----------------------------------------------------------------------------
+
+    def fetch(self, names: Sequence[str], destination: Path) -> list[Path]:
+        """Copy the results of jobs to a folder, in a subfolder a job folder.
+
+        Raises:
+            JobNotFound: a name that fits no job.
+            BucketError: a result is gone.
+        """
+        fetched = []
+        for job in self.select(names):
+            for key in self._store.results(job.job_id):
+                target = destination / key
+                try:
+                    self.environment.bucket.fetch(key, target)
+                except FileNotFoundError:
+                    raise BucketError(
+                        f"result {key!r} of job {job.job_id!r} is not in the bucket any more",
+                        "submit the job again to make it anew",
+                    ) from None
+                fetched.append(target)
+        return fetched
+
+
+def connect(name: str | Path | None = None, *, create: bool = True) -> Client:
+    """Open an environment for use from Python.
+
+    Args:
+        name: a folder; None takes `SHOAL_ENV`, else the current folder.
+        create: make the folder an environment when it is none yet.
+
+    Raises:
+        EnvironmentMissing: it is none, and is not to be made.
+        StoreError: its store can't be used.
+    """
+    return Client(open_environment(str(name) if name is not None else None, create=create))
+
+
+def _with_options(spec: JobSpec, options: dict[str, Any]) -> JobSpec:
+    fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
+    return spec_from_dict({**fields, **options})
+
+
+def new_job_id(prefix: str) -> str:
+    """A job id nobody has used: for commands submitted without a name."""
+    return check_job_id(f"{prefix}-{uuid.uuid4().hex[:8]}")
+

@@ -1,0 +1,288 @@
+"""JobSpec: what the user asked for. Parse, validate, serialise; the only place that knows the JSON.
+
+The first five keys are those of the decoupled serverless scheduler, with their meaning unchanged;
+the others are Shoal's, each with a default, and left out of the JSON while they have it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+
+import msgspec
+
+from shoal.core.errors import SpecError
+
+SHELL_DOCUMENT = "AWS-RunShellScript"
+POWERSHELL_DOCUMENT = "AWS-RunPowerShellScript"
+
+MAX_JOB_ID_BYTES = 1024
+"""S3 object keys end at 1,024 bytes, and the key of the executable is the job id."""
+
+MAX_PRIORITY = 1_000_000
+
+
+class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One job as asked for; immutable. Build it with `parse_job`, or check it with `validate`.
+
+    Args:
+        job_id: names the job; 1 to 1,024 bytes, no control characters.
+        retry: how many times to run again after a failed attempt.
+        job_success_string: text that must be in the output; blank accepts any output.
+        ssm_document: which interpreter runs the commands.
+        commands: lines of one script.
+        timeout: seconds an attempt may run; None takes the environment's setting.
+        environment: variables added to the attempt's environment.
+        folder: the job folder as a key prefix in the bucket; None runs in an empty work folder.
+        executable: name of the file in `folder` to run instead of `commands`.
+        required_files: paths, relative to the work folder, that must be there after the run.
+        priority: higher is taken first.
+        tags: free key-value pairs for the user's own bookkeeping.
+    """
+
+    job_id: str
+    retry: int = 0
+    job_success_string: str = " "
+    ssm_document: str = SHELL_DOCUMENT
+    commands: tuple[str, ...] = ()
+    timeout: float | None = None
+    environment: dict[str, str] = {}
+    folder: str | None = None
+    executable: str | None = None
+    required_files: tuple[str, ...] = ()
+    priority: int = 0
+    tags: dict[str, str] = {}
+
+    @property
+    def wants_string(self) -> bool:
+        """Whether the output must hold a success string."""
+        return bool(self.job_success_string.strip())
+
+
+class _Wire(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The JSON as written: the original's five keys always, in its types, the others when set."""
+
+    job_id: str
+    retry: str
+    job_success_string: str
+    ssm_document: str
+    commands: tuple[str, ...]
+    timeout: float | None = None
+    environment: dict[str, str] = {}
+    folder: str | None = None
+    executable: str | None = None
+    required_files: tuple[str, ...] = ()
+    priority: int = 0
+    tags: dict[str, str] = {}
+
+
+# Lax decoding takes "3" for 3: the original writes `retry` as a string.
+_decoder = msgspec.json.Decoder(JobSpec, strict=False)
+_encoder = msgspec.json.Encoder()
+
+
+def parse_job(text: str | bytes) -> JobSpec:
+    """Read one job from its JSON.
+
+    Args:
+        text: a JSON object, as UTF-8 bytes or text.
+
+    Returns:
+        A spec that has passed `validate`.
+
+    Raises:
+        SpecError: not JSON, unknown keys (all are named), wrong types or values.
+    """
+    try:
+        spec = _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _explain(text, error) from None
+    return validate(spec)
+
+
+def spec_from_dict(fields: dict[str, Any]) -> JobSpec:
+    """Like `parse_job`, for a job given as a Python dict with the same keys."""
+    try:
+        return validate(msgspec.convert(fields, JobSpec, strict=False))
+    except (msgspec.ValidationError, RecursionError) as error:
+        _refuse_unknown_keys(fields)
+        raise SpecError(f"the job is not usable: {_lower_first(str(error))}", _KEYS_HELP) from None
+
+
+def stored_spec(text: str) -> JobSpec:
+    """Read back what `spec_json` wrote; it was validated before, so it is not validated again."""
+    return _decoder.decode(text)
+
+
+def spec_json(spec: JobSpec) -> str:
+    """Write the job's own JSON: the original's five keys, then Shoal's where not the default."""
+    wire = _Wire(
+        spec.job_id,
+        str(spec.retry),
+        spec.job_success_string,
+        spec.ssm_document,
+        spec.commands,
+        spec.timeout,
+        spec.environment,
+        spec.folder,
+        spec.executable,
+        spec.required_files,
+        spec.priority,
+        spec.tags,
+    )
+    return _encoder.encode(wire).decode()
+
+
+def refused_json(key: str) -> str:
+    """What the failed queue carries for an object that could not become a job."""
+    return _encoder.encode({"refused": key}).decode()
+
+
+def validate(spec: JobSpec) -> JobSpec:
+    """Check what the types alone can't say.
+
+    Raises:
+        SpecError: names the key, what is wrong with it, and what would be right.
+    """
+    check_job_id(spec.job_id)
+    if not 0 <= spec.retry <= 1_000:
+        raise _bad(spec, f"retry is {spec.retry}", "use a number from 0 to 1000")
+    if abs(spec.priority) > MAX_PRIORITY:
+        raise _bad(
+            spec, f"priority is {spec.priority}", f"stay within ±{MAX_PRIORITY:,} (higher is first)"
+        )
+    if spec.timeout is not None and not 0 < spec.timeout < 1e9:
+        raise _bad(spec, f"timeout is {spec.timeout}", "give seconds above 0, or leave it out")
+    if not spec.commands and spec.executable is None:
+        raise _bad(spec, "it has neither commands nor an executable", "add a list of commands")
+    if "\0" in "".join(spec.commands):
+        raise _bad(spec, "a command holds a NUL character", "remove it")
+    if spec.folder is not None or spec.executable is not None or spec.required_files:
+        _check_paths(spec)
+    if spec.environment:
+        _check_environment(spec)
+    return spec
+
+
+def check_job_id(job_id: str) -> str:
+    """Return the job id if it can name a job.
+
+    Raises:
+        SpecError: empty, over 1,024 bytes of UTF-8, or with characters no table or log can show.
+    """
+    if job_id.isascii() and job_id.isprintable() and 0 < len(job_id) <= MAX_JOB_ID_BYTES:
+        return job_id
+    if not job_id:
+        raise SpecError("the job_id is empty", "give every job a name of its own")
+    try:
+        size_bytes = len(job_id.encode())
+    except UnicodeEncodeError:
+        raise SpecError(
+            f"job_id {_short(job_id)} is not valid UTF-8", "rename it to valid text"
+        ) from None
+    if size_bytes > MAX_JOB_ID_BYTES:
+        raise SpecError(
+            f"job_id {_short(job_id)} is {size_bytes:,} bytes long",
+            f"shorten it to at most {MAX_JOB_ID_BYTES:,} bytes (the limit of an S3 key)",
+        )
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in job_id):
+        raise SpecError(
+            f"job_id {_short(job_id)} holds control characters",
+            "rename it without newlines, tabs and other control characters",
+        )
+    return job_id
+
+
+def check_key_path(path: str) -> str | None:
+    """Say what keeps `path` from being a path inside a folder, or None when it is one."""
+    if not path:
+        return "is empty"
+    if path.startswith("/"):
+        return "is absolute"
+    if "\0" in path:
+        return "holds a NUL character"
+    if len(path.encode(errors="surrogateescape")) > MAX_JOB_ID_BYTES:
+        return f"is over {MAX_JOB_ID_BYTES:,} bytes long"
+    parts = path.split("/")
+    if ".." in parts or "." in parts or "" in parts:
+        return "has an empty, '.' or '..' part"
+    if parts[0] == ".shoal":
+        return "is Shoal's own folder"
+    return None
+
+
+def _check_paths(spec: JobSpec) -> None:
+    for name, path in (("folder", spec.folder), ("executable", spec.executable)):
+        if path is not None and (problem := check_key_path(path)):
+            raise _bad(spec, f"{name} {_short(path)} {problem}", "use a path inside the bucket")
+    if spec.executable is not None:
+        if spec.folder is None:
+            raise _bad(spec, "it has an executable but no folder", "add the job folder's key")
+        if "/" in spec.executable:
+            raise _bad(spec, "the executable is not a plain name", "name a file in the job folder")
+        if spec.commands:
+            raise _bad(spec, "it has both commands and an executable", "keep one of them")
+    for path in spec.required_files:
+        if problem := check_key_path(path):
+            raise _bad(
+                spec, f"required file {_short(path)} {problem}", "use paths inside the job folder"
+            )
+
+
+def _check_environment(spec: JobSpec) -> None:
+    for name, value in spec.environment.items():
+        if not name or "=" in name or "\0" in name or "\0" in value:
+            raise _bad(
+                spec,
+                f"environment variable {_short(name)} can't be set",
+                "use names without '=' and no NUL characters",
+            )
+
+
+_KEYS_HELP = "the keys of a job and their types are in docs/cli.md"
+
+
+def _explain(text: str | bytes, error: Exception) -> SpecError:
+    if isinstance(error, msgspec.ValidationError):
+        _refuse_unknown_keys(json.loads(text))
+        what = f"the job is not usable: {_lower_first(str(error))}"
+        return SpecError(what, _KEYS_HELP)
+    if isinstance(error, RecursionError):
+        return SpecError("the job's JSON is nested too deeply", "a job is one flat JSON object")
+    what = f"the job is not valid JSON ({_lower_first(str(error))})"
+    return SpecError(what, "write one JSON object a job, e.g. with json.dumps")
+
+
+def _refuse_unknown_keys(fields: object) -> None:
+    known = JobSpec.__struct_fields__
+    if not isinstance(fields, dict):
+        return
+    unknown = [str(key) for key in fields if key not in known]
+    if not unknown:
+        return
+    guesses = [
+        f"{guess[0]!r} for {_short(key)}"
+        for key in unknown[:10]
+        if (guess := difflib.get_close_matches(key[:100], known, n=1))
+    ]
+    did_you_mean = f"did you mean {', '.join(guesses)}? " if guesses else ""
+    names = ", ".join(_short(key) for key in unknown[:10]) + (" and more" * (len(unknown) > 10))
+    of = f" in job {_short(str(fields['job_id']))}" if "job_id" in fields else ""
+    raise SpecError(
+        f"unknown {'key' if len(unknown) == 1 else 'keys'}{of}: {names}",
+        f"{did_you_mean}A job may have {', '.join(known)}",
+    )
+
+
+def _bad(spec: JobSpec, what: str, remedy: str) -> SpecError:
+    return SpecError(f"job {_short(spec.job_id)}: {what}", remedy)
+
+
+def _short(text: str) -> str:
+    """Quote user text for a message: escaped, and cut when it is long."""
+    return ascii(text) if len(text) <= 80 else f"{ascii(text[:77])}..."
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,127 @@
+"""Bells: named pipes that wake a waiting process the moment a change concerns it.
+
+A bell only says "look now"; what changed is in the store. Whoever waits also looks from time to
+time, so a bell that is not heard (a file system without named pipes, say) costs time, not jobs.
+
+    bells/idle/WORKER       a worker that waits for a job
+    bells/stop/WORKER       a worker: the attempt that it runs may have to end
+    bells/watch/NAME        a client that waits for settlements
+    bells/supervisor/main   the supervisor: more workers may be wanted
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from pathlib import Path
+from types import TracebackType
+
+IDLE, STOP, WATCH, SUPERVISOR = "idle", "stop", "watch", "supervisor"
+
+
+class Bell:
+    """A bell of one's own, to wait on. It is there from construction until `close`.
+
+    Args:
+        path: where it hangs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        os.mkfifo(path, 0o600)
+        # Opened for writing too, so that the pipe never reports end-of-file between ringers.
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Wait until it rings; whether it did."""
+        readable, _, _ = select.select([self._fd], [], [], timeout_s)
+        return bool(readable) and self.silence()
+
+    def silence(self) -> bool:
+        """Take all rings so far; whether there were any."""
+        try:
+            return bool(os.read(self._fd, 65_536))
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+    def __enter__(self) -> Bell:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Bells:
+    """All bells of an environment, for ringing.
+
+    Args:
+        folder: where they hang.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._idle, self._stop, self._watch, self._supervisor = (
+            os.path.join(folder, kind) for kind in (IDLE, STOP, WATCH, SUPERVISOR)
+        )
+
+    def hang(self, kind: str, name: str) -> Bell:
+        """A bell of one's own; close it when done."""
+        return Bell(self.folder / kind / name)
+
+    def ring_worker(self, worker: str) -> None:
+        """Make a worker look whether its attempt is still wanted."""
+        _ring(f"{self._stop}/{worker}")
+
+    def ring_workers(self, jobs: int | None) -> None:
+        """Wake as many idle workers as there are new jobs (None: all), and the supervisor."""
+        woken = 0
+        for name in _names(self._idle):
+            if jobs is not None and woken >= jobs:
+                break
+            woken += _ring(f"{self._idle}/{name}")
+        self.ring_supervisor()
+
+    def ring_supervisor(self) -> None:
+        """Make the supervisor look what is wanted."""
+        _ring(f"{self._supervisor}/main")
+
+    def ring_watchers(self) -> None:
+        """Make clients look at what has settled."""
+        for name in _names(self._watch):
+            _ring(f"{self._watch}/{name}")
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+
+
+def _ring(path: str) -> bool:
+    """Ring one bell; False when nobody listens (its owner is gone, or has just taken it down)."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        os.write(fd, b"!")
+    except OSError:
+        pass  # the pipe is full of rings not heard yet: one more says nothing new
+    finally:
+        os.close(fd)
+    return True

@@ -1,0 +1,311 @@
+"""The bucket as a folder: keys are paths below it. Staging is copying in and moving back out.
+
+Nothing outside the folder is read or written: links that leave it are refused, not followed.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from shoal.core.errors import BucketError
+from shoal.local.layout import OWN, sync_folder
+
+PART = ".shoal-part"
+"""Ends the names of files that Shoal itself is still writing into a job folder."""
+
+SYNC_ALL_FROM = 64
+"""From this many results on, one sync of the whole system is cheaper than one a file."""
+
+
+class FileState(NamedTuple):
+    """What tells whether a file was touched."""
+
+    mtime_ns: int
+    size_bytes: int
+    inode: int
+    ctime_ns: int
+
+
+Manifest = dict[str, FileState]
+"""The files of a work folder by relative path, as they were staged in."""
+
+
+class LocalBucket:
+    """A folder with job folders in it.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._real_root = os.path.realpath(root)
+
+    def path(self, key: str) -> Path:
+        """Where the object of a key lies.
+
+        Raises:
+            BucketError: a link on the way leads elsewhere.
+        """
+        path = os.path.join(self._real_root, key)
+        if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
+            raise BucketError(f"{ascii(key)} leads through a link", "use plain folders")
+        return Path(path)
+
+    def folder_path(self, folder: str) -> Path:
+        """Where a job folder lies.
+
+        Raises:
+            BucketError: it is missing, or not a folder of this bucket.
+        """
+        path = self.path(folder)
+        if not path.is_dir() or path.is_symlink():
+            raise BucketError(f"there is no folder {ascii(folder)} in the bucket", "put it there")
+        return path
+
+    def stage_in(self, folder: str, work: Path) -> Manifest:
+        """Copy a job folder into a work folder.
+
+        Returns:
+            The files as they lie in the work folder now.
+
+        Raises:
+            BucketError: the folder is missing, or a link in it leaves it.
+        """
+        source_root = str(self.folder_path(folder))
+        target_root = str(work)
+        manifest: Manifest = {}
+        for relative, entry in _walk(source_root):
+            target = f"{target_root}/{relative}"
+            if entry.is_symlink():
+                _copy_link(source_root, relative, target)
+            elif entry.is_dir():
+                os.mkdir(target)
+            elif entry.is_file():
+                shutil.copy2(entry.path, target)
+                manifest[relative] = file_state(os.stat(target))
+            # Sockets, pipes and devices hold nothing that could be copied.
+        return manifest
+
+    def find_results(self, folder: str, work: Path, manifest: Manifest) -> list[str]:
+        """The relative paths of files in the work folder that are new or changed.
+
+        Raises:
+            BucketError: a link leaves the work folder.
+        """
+        source_root = str(self.folder_path(folder))
+        results = []
+        for relative, entry in _walk(str(work)):
+            if entry.is_symlink():
+                if _link_was_staged_in(source_root, relative, entry.path):
+                    continue
+                _refuse_leaving_link(str(work), relative, entry.path, "result")
+                if os.path.isfile(entry.path):
+                    results.append(relative)
+            elif entry.is_file(follow_symlinks=False) and self._is_changed(
+                source_root, relative, entry, manifest
+            ):
+                results.append(relative)
+        return results
+
+    def _is_changed(
+        self, source_root: str, relative: str, entry: os.DirEntry[str], manifest: Manifest
+    ) -> bool:
+        before = manifest.get(relative)
+        now = file_state(entry.stat())
+        if before is None or now[:3] != before[:3]:
+            return True
+        if now == before:
+            return False
+        # Only the inode changed (its time can't be set back): perhaps its content too.
+        original = f"{source_root}/{relative}"
+        return not os.path.isfile(original) or not filecmp.cmp(original, entry.path, shallow=False)
+
+    def stage_out(self, folder: str, work: Path, results: list[str]) -> None:
+        """Move results to the job folder, each complete and on disk when it appears there."""
+        target_root = str(self.folder_path(folder))
+        if len(results) >= SYNC_ALL_FROM:
+            os.sync()
+        folders = {target_root}
+        for relative in results:
+            source, target = f"{work}/{relative}", f"{target_root}/{relative}"
+            parent = os.path.dirname(target)
+            if parent not in folders:
+                _make_parents(target_root, relative)
+                folders.add(parent)
+            if os.path.islink(source):
+                source = _copy_beside(os.path.realpath(source), target)
+            if len(results) < SYNC_ALL_FROM:
+                _sync_file(source)
+            try:
+                os.replace(source, target)
+            except OSError as error:
+                if isinstance(error, IsADirectoryError):
+                    raise BucketError(
+                        f"result {ascii(relative)} has the name of a folder in the job folder",
+                        "rename one of them",
+                    ) from None
+                if error.errno != 18:  # EXDEV: the job folder is on another file system
+                    raise
+                part = _copy_beside(source, target)
+                _sync_file(part)
+                os.replace(part, target)
+        for path in folders:
+            sync_folder(Path(path))
+
+    def put_folder(self, source: Path, folder: str, last: list[str]) -> None:
+        """Copy a folder from outside into the bucket, certain files last, all of it on disk.
+
+        Raises:
+            BucketError: the bucket has such a folder already, or a link leaves the folder.
+        """
+        target = self.path(folder)
+        try:
+            target.mkdir(parents=True)
+        except FileExistsError:
+            raise BucketError(
+                f"the bucket has a folder {ascii(folder)} already",
+                "rename yours, or submit the one in the bucket",
+            ) from None
+        try:
+            for relative, entry in _walk(str(source)):
+                if entry.is_symlink():
+                    _copy_link(str(source), relative, f"{target}/{relative}")
+                elif entry.is_dir():
+                    (target / relative).mkdir()
+                elif entry.is_file() and relative not in last:
+                    shutil.copy2(entry.path, target / relative)
+            os.sync()
+            for relative in last:
+                part = _copy_beside(str(source / relative), str(target / relative))
+                _sync_file(part)
+                os.replace(part, target / relative)
+            sync_folder(target)
+        except BaseException:
+            remove_tree(target)
+            raise
+
+    def version(self, path: Path) -> str:
+        """Names the version of a file, as it will be in the bucket.
+
+        Raises:
+            BucketError: there is no such file.
+        """
+        try:
+            return version_of(os.lstat(path))
+        except FileNotFoundError:
+            raise BucketError(f"there is no file {ascii(str(path))}", "put it there") from None
+
+    def fetch(self, key: str, destination: Path) -> None:
+        """Copy one object to a path.
+
+        Raises:
+            FileNotFoundError: it is not there any more.
+        """
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(self.path(key), destination)
+
+
+def file_state(status: os.stat_result) -> FileState:
+    return FileState(status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
+
+
+def version_of(status: os.stat_result) -> str:
+    """Names a version of a file; moving the file keeps it."""
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all in it, whatever modes its owner gave to what is in it."""
+    try:
+        os.rmdir(path)
+        return
+    except FileNotFoundError:
+        return
+    except OSError:
+        pass  # not empty
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        for folder, _, _ in os.walk(path):
+            os.chmod(folder, stat.S_IRWXU)
+        shutil.rmtree(path)
+
+
+def _walk(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All entries below a folder with their relative paths; folders come before their content."""
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with os.scandir(f"{root}/{prefix}") as entries:
+            for entry in entries:
+                if entry.name.endswith(PART) or (not prefix and entry.name == OWN):
+                    continue
+                relative = prefix + entry.name
+                yield relative, entry
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(f"{relative}/")
+
+
+def _copy_link(source_root: str, relative: str, target: str) -> None:
+    """Stage a link in: as a link when it is relative, else as a copy of the file it names."""
+    path = f"{source_root}/{relative}"
+    _refuse_leaving_link(source_root, relative, path, "input")
+    destination = os.readlink(path)
+    if not os.path.isabs(destination):
+        os.symlink(destination, target)
+    elif os.path.isdir(path):
+        shutil.copytree(path, target, symlinks=False)
+    elif os.path.exists(path):
+        shutil.copy2(path, target)
+
+
+def _link_was_staged_in(source_root: str, relative: str, path: str) -> bool:
+    original = f"{source_root}/{relative}"
+    return os.path.islink(original) and os.readlink(original) == os.readlink(path)
+
+
+def _refuse_leaving_link(root: str, relative: str, path: str, what: str) -> None:
+    real_root = os.path.realpath(root)
+    real = os.path.realpath(path)
+    if real != real_root and not real.startswith(real_root + os.sep):
+        raise BucketError(
+            f"{what} {ascii(relative)} is a link that leaves the job folder",
+            "put a copy of the file in its place",
+        )
+
+
+def _make_parents(root: str, relative: str) -> None:
+    """Make the folders above a result, refusing to go through links."""
+    path = root
+    for part in relative.split("/")[:-1]:
+        path = f"{path}/{part}"
+        if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
+            raise BucketError(
+                f"result {ascii(relative)} can't be written: {ascii(part)} is no folder there",
+                "rename one of them",
+            )
+        if not os.path.isdir(path):
+            os.mkdir(path)
+
+
+def _copy_beside(source: str, target: str) -> str:
+    """Copy a file to a name beside its target that starts nothing; returns that name."""
+    folder = os.path.dirname(target)
+    part = f"{folder}/.{os.getpid()}{PART}"
+    shutil.copy2(source, part)
+    return part
+
+
+def _sync_file(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

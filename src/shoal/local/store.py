@@ -1,0 +1,546 @@
+"""The job store in one SQLite file: queue and table in one, so that a change is one transaction.
+
+Every write is an UPDATE guarded by status and fencing token of the job that the decision was made
+on. Submissions are synced to disk before they are acknowledged. A worker's settlements are not
+(`synced=False`): after a power cut the last ones may be replayed, which the lease makes harmless.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+from shoal.core.confirm import Outcome
+from shoal.core.errors import JobNotFound, StaleToken
+from shoal.core.job import (
+    Attempt,
+    Ending,
+    Finished,
+    Job,
+    Lease,
+    Queued,
+    Settlement,
+    Started,
+    Status,
+)
+from shoal.core.lifecycle import (
+    Cancelled,
+    Claimed,
+    Decision,
+    Event,
+    Exited,
+    Interrupted,
+    Record,
+    Renewed,
+    RetryAsked,
+    Settle,
+    StopAttempt,
+    Submitted,
+    decide,
+)
+from shoal.core.spec import refused_json, spec_json, stored_spec
+from shoal.local import schema
+from shoal.local.bells import Bells
+from shoal.ports import Backlog, Counts, Submission, SubmitReport
+
+CHUNK = 10_000
+"""Jobs in one transaction of a bulk submission: large enough to make its sync to disk cheap,
+small enough (a tenth of a second) not to hold up the workers."""
+
+COLUMNS = (
+    "status, run, attempt, failures, interruptions, priority, not_before, submitted_at,"
+    " delivery_id, worker, started_at, lease_until, finished_at, reason, exit_code, spec"
+)
+_SELECT = f"SELECT {COLUMNS} FROM job"
+_INSERT = (
+    f"INSERT INTO job(job_id, {COLUMNS}) VALUES ({', '.join('?' * 17)})"
+    " ON CONFLICT(job_id) DO NOTHING"
+)
+_GUARD = " WHERE job_id = ? AND status = ? AND run = ? AND attempt = ?"
+_UPDATE_RUN = (
+    f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD + " RETURNING seq"
+)
+_UPDATE_STATE = (
+    "UPDATE job SET status = ?, attempt = ?, failures = ?, interruptions = ?, not_before = ?,"
+    " worker = ?, started_at = ?, lease_until = ?, finished_at = ?, reason = ?, exit_code = ?"
+    + _GUARD
+    + " RETURNING seq"
+)
+_RECORD = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SETTLE = (
+    "INSERT INTO settlement(seq, run, status, reason, settled_at, spec) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_PROMOTE = "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
+_NEXT = (
+    f"{_SELECT} WHERE status = 'Queued' AND not_before = 0"
+    " AND NOT EXISTS (SELECT 1 FROM flag WHERE name = 'paused')"
+    " ORDER BY priority DESC, seq LIMIT 1"
+)
+
+
+class SqliteStore:
+    """A `ports.JobStore` on one file.
+
+    Args:
+        path: the file.
+        bells: rung after a change, to wake those who wait for it.
+        synced: whether each change is on disk before it is acknowledged.
+        create: make the file when it is missing.
+    """
+
+    def __init__(
+        self, path: Path, bells: Bells, *, synced: bool = True, create: bool = True
+    ) -> None:
+        self.path = path
+        self._bells = bells
+        self._synced = synced
+        self._connection = schema.connect(path, create=create)
+        self._execute = self._connection.execute
+        if not synced:
+            self._execute("PRAGMA synchronous = NORMAL")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # --- submit -----------------------------------------------------------------------------
+
+    def submit(self, submissions: Iterable[Submission], now: float) -> SubmitReport:
+        accepted = unchanged = 0
+        remaining = iter(submissions)
+        while chunk := list(islice(remaining, CHUNK)):
+            rung: list[Decision] = []
+            with self._transaction(synced=True):
+                new = self._insert_new(chunk, now)
+                if not new:
+                    for spec, delivery_id in chunk:
+                        decision = self._apply(spec.job_id, Submitted(spec, delivery_id), now)
+                        new += bool(decision.effects)
+                        rung.append(decision)
+            accepted += new
+            unchanged += len(chunk) - new
+            if new:
+                self._bells.ring_workers(new)
+            for decision in rung:
+                self._ring(decision)
+        return SubmitReport(accepted, unchanged)
+
+    def _insert_new(self, chunk: list[Submission], now: float) -> int:
+        """Insert a chunk in which every job is new; if one is not, insert none and return 0."""
+        rows = [
+            _row(decide(None, Submitted(spec, delivery_id), now).job)
+            for spec, delivery_id in chunk
+        ]
+        self._execute("SAVEPOINT chunk")
+        inserted = self._connection.executemany(_INSERT, rows).rowcount
+        if inserted != len(chunk):
+            self._execute("ROLLBACK TO chunk")
+            inserted = 0
+        self._execute("RELEASE chunk")
+        return inserted
+
+    # --- a worker's calls -------------------------------------------------------------------
+
+    def claim(self, worker: str, now: float, lease_s: float) -> Job | None:
+        with self._transaction():
+            return self._claim(worker, now, lease_s)
+
+    def renew(self, job: Job, now: float, lease_s: float) -> Job:
+        with self._transaction():
+            return self._write(job, decide(job, Renewed(job.token, now + lease_s), now), now).job
+
+    def settle(
+        self, job: Job, outcome: Outcome, now: float, backoff_s: float, next_lease_s: float | None
+    ) -> Job | None:
+        decision = decide(job, Exited(job.token, outcome, backoff_s), now)
+        next_job = None
+        with self._transaction():
+            self._write(job, decision, now)
+            if next_lease_s is not None:
+                assert isinstance(job.state, Started)
+                next_job = self._claim(job.state.lease.worker, now, next_lease_s)
+        self._ring(decision)
+        return next_job
+
+    def interrupt(self, job: Job, reason: str, now: float, limit: int, delay_s: float) -> None:
+        decision = decide(job, Interrupted(job.token, reason, limit, delay_s), now)
+        with self._transaction():
+            self._write(job, decision, now)
+        self._ring(decision)
+
+    def _claim(self, worker: str, now: float, lease_s: float) -> Job | None:
+        self._execute(_PROMOTE, (now,))
+        row = self._execute(_NEXT).fetchone()
+        if row is None:
+            return None
+        job = _job(row)
+        return self._write(job, decide(job, Claimed(worker, now + lease_s), now), now).job
+
+    # --- a user's calls ---------------------------------------------------------------------
+
+    def cancel(self, job_id: str, now: float) -> Job:
+        return self._change(job_id, Cancelled(), now)
+
+    def retry(self, job_id: str, now: float) -> Job:
+        return self._change(job_id, RetryAsked(), now)
+
+    def _change(self, job_id: str, event: Event, now: float) -> Job:
+        with self._transaction():
+            if self._find(job_id) is None:
+                raise JobNotFound(f"there is no job {job_id!r}", "'shoal status' lists them")
+            decision = self._apply(job_id, event, now)
+        self._ring(decision)
+        return decision.job
+
+    def pause(self) -> None:
+        with self._transaction():
+            self._execute("INSERT OR IGNORE INTO flag VALUES ('paused')")
+        self._bells.ring_watchers()
+
+    def resume(self) -> None:
+        with self._transaction():
+            self._execute("DELETE FROM flag WHERE name = 'paused'")
+        self._bells.ring_workers(None)
+
+    # --- repair -----------------------------------------------------------------------------
+
+    def reap(self, is_lost: Callable[[str], bool], now: float, limit: int) -> list[Job]:
+        with self._reading():
+            rows = self._execute(
+                f"{_SELECT} WHERE status = 'Started' ORDER BY lease_until"
+            ).fetchall()
+        reaped = []
+        lost: dict[str, bool] = {}
+        for job in map(_job, rows):
+            assert isinstance(job.state, Started)
+            worker = job.state.lease.worker
+            if worker not in lost:
+                lost[worker] = is_lost(worker)
+            if lost[worker]:
+                reason = f"worker {worker} is gone"
+            elif job.state.lease.until <= now:
+                reason = f"worker {worker} let the lease expire"
+            else:
+                continue
+            decision = decide(job, Interrupted(job.token, reason, limit), now)
+            try:
+                with self._transaction():
+                    self._write(job, decision, now)
+            except StaleToken:
+                continue  # it was settled while we looked, which is better still
+            self._ring(decision)
+            reaped.append(decision.job)
+        return reaped
+
+    # --- results ----------------------------------------------------------------------------
+
+    def record_results(self, job: Job, results: dict[str, str]) -> None:
+        with self._transaction(synced=True):
+            row = self._execute(f"SELECT seq FROM job{_GUARD}", _guard(job)).fetchone()
+            if row is None:
+                _refuse(job)
+            self._connection.executemany(
+                "INSERT INTO result VALUES (?, ?, ?)"
+                " ON CONFLICT(key) DO UPDATE SET version = excluded.version, seq = excluded.seq",
+                [(key, version, row[0]) for key, version in results.items()],
+            )
+
+    def results(self, job_id: str) -> list[str]:
+        with self._reading():
+            rows = self._execute(
+                "SELECT result.key FROM job JOIN result ON result.seq = job.seq"
+                " AND result.key >= json_extract(spec, '$.folder') || '/'"
+                " AND result.key < json_extract(spec, '$.folder') || '0'"
+                " WHERE job_id = ?",
+                (job_id,),
+            )
+            return [key for (key,) in rows]
+
+    def refuse(self, key: str, version: str, reason: str, now: float) -> None:
+        with self._transaction(synced=True):
+            self._execute(
+                "INSERT INTO settlement(seq, run, status, reason, settled_at, spec)"
+                " VALUES (NULL, 0, 'Failed', ?, ?, ?)",
+                (reason, now, refused_json(key)),
+            )
+            self._disarm(key, version)
+        self._bells.ring_watchers()
+
+    def disarm(self, key: str, version: str) -> None:
+        with self._transaction(synced=True):
+            self._disarm(key, version)
+
+    def _disarm(self, key: str, version: str) -> None:
+        self._execute("INSERT OR REPLACE INTO result VALUES (?, ?, NULL)", (key, version))
+
+    def starts_no_job(self, key: str, version: str) -> bool:
+        with self._reading():
+            row = self._execute("SELECT version FROM result WHERE key = ?", (key,)).fetchone()
+        return row is not None and row[0] == version
+
+    # --- reading ----------------------------------------------------------------------------
+
+    def is_paused(self) -> bool:
+        with self._reading():
+            row = self._execute("SELECT 1 FROM flag WHERE name = 'paused'").fetchone()
+        return row is not None
+
+    def job(self, job_id: str) -> Job:
+        with self._reading():
+            job = self._find(job_id)
+        if job is None:
+            raise JobNotFound(f"there is no job {job_id!r}", "'shoal status' lists them")
+        return job
+
+    def jobs(
+        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+    ) -> list[Job]:
+        where, values = [], list[Any]()
+        if pattern is not None:
+            where.append("job_id GLOB ?")
+            values.append(pattern)
+        if statuses:
+            where.append(f"status IN ({', '.join('?' * len(statuses))})")
+            values += [status.value for status in statuses]
+        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        with self._reading():
+            rows = self._execute(
+                f"{_SELECT}{condition} ORDER BY seq DESC LIMIT ?",
+                (*values, -1 if limit is None else limit),
+            ).fetchall()
+        return [_job(row) for row in rows]
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        with self._reading():
+            rows = self._execute(
+                "SELECT attempt.run, attempt.attempt, attempt.worker, attempt.started_at, ended_at,"
+                " ending, attempt.exit_code, attempt.reason"
+                " FROM job JOIN attempt USING (seq) WHERE job_id = ?"
+                " ORDER BY attempt.run, attempt.attempt",
+                (job_id,),
+            ).fetchall()
+        return [Attempt(*row[:5], Ending(row[5]), *row[6:]) for row in rows]
+
+    def backlog(self, now: float, at_most: int) -> Backlog:
+        with self._reading():
+            row = self._execute(
+                "SELECT (SELECT count(*) FROM flag WHERE name = 'paused'),"
+                " (SELECT count(*) FROM (SELECT 1 FROM job"
+                "   WHERE status = 'Queued' AND not_before = 0 LIMIT :most)),"
+                " (SELECT count(*) FROM (SELECT 1 FROM job"
+                "   WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now LIMIT :most)),"
+                " (SELECT min(not_before) FROM job WHERE status = 'Queued' AND not_before > :now),"
+                " (SELECT count(*) FROM job WHERE status = 'Started')",
+                {"now": now, "most": at_most},
+            ).fetchone()
+        paused, ready, due, next_due, started = row
+        if paused:
+            return Backlog(0, started, None)
+        return Backlog(ready + due, started, next_due)
+
+    def counts(self) -> Counts:
+        with self._reading():
+            total, ready, delayed, started, failed, cancelled = self._execute(
+                "SELECT (SELECT count(*) FROM job),"
+                " (SELECT count(*) FROM job WHERE status = 'Queued' AND not_before = 0),"
+                " (SELECT count(*) FROM job WHERE status = 'Queued' AND not_before > 0),"
+                " (SELECT count(*) FROM job WHERE status = 'Started'),"
+                " (SELECT count(*) FROM job WHERE status = 'Failed'),"
+                " (SELECT count(*) FROM job WHERE status = 'Cancelled')"
+            ).fetchone()
+        return Counts(
+            {
+                Status.QUEUED: ready + delayed,
+                Status.STARTED: started,
+                Status.SUCCESSFUL: total - ready - delayed - started - failed - cancelled,
+                Status.FAILED: failed,
+                Status.CANCELLED: cancelled,
+            }
+        )
+
+    def settlements(self, after: int, limit: int) -> list[Settlement]:
+        with self._reading():
+            rows = self._execute(
+                "SELECT cursor, job_id, settlement.run, settlement.status, settlement.reason,"
+                " settled_at, settlement.spec FROM settlement LEFT JOIN job USING (seq)"
+                " WHERE cursor > ? ORDER BY cursor LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [Settlement(*row[:3], Status(row[3]), *row[4:]) for row in rows]
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self, *, synced: bool = False) -> Iterator[None]:
+        """One write transaction; `synced` puts it on disk whatever this store's own setting."""
+        switch = synced and not self._synced
+        try:
+            if switch:
+                self._execute("PRAGMA synchronous = FULL")
+            self._execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._commit()
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._execute("ROLLBACK")
+                raise
+            finally:
+                if switch:
+                    self._execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error as error:
+            raise schema.readable_error(error, self.path) from error
+
+    def _commit(self) -> None:
+        """The only place where a change becomes true; tests end the process around it."""
+        self._execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with schema.readable_errors(self.path):
+            yield
+
+    def _find(self, job_id: str) -> Job | None:
+        row = self._execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
+        return _job(row) if row is not None else None
+
+    def _apply(self, job_id: str, event: Event, now: float) -> Decision:
+        job = self._find(job_id)
+        return self._write(job, decide(job, event, now), now)
+
+    def _write(self, old: Job | None, decision: Decision, now: float) -> Decision:
+        """Write a decision, on the condition that the job is still the one it was made on."""
+        job = decision.job
+        if job is old:
+            return decision
+        if old is None:
+            self._execute(_INSERT, _row(job))
+        else:
+            if job.run != old.run:
+                found = self._execute(_UPDATE_RUN, (*_row(job)[1:], *_guard(old))).fetchone()
+            else:
+                found = self._execute(_UPDATE_STATE, (*_state_row(job), *_guard(old))).fetchone()
+            if found is None:
+                _refuse(old)
+            for effect in decision.effects:
+                if isinstance(effect, Record):
+                    self._execute(_RECORD, (found[0], *_attempt_row(effect.attempt)))
+                elif isinstance(effect, Settle):
+                    self._execute(
+                        _SETTLE,
+                        (
+                            found[0],
+                            effect.run,
+                            effect.status,
+                            effect.reason,
+                            now,
+                            spec_json(effect.spec),
+                        ),
+                    )
+        return decision
+
+    def _ring(self, decision: Decision) -> None:
+        """The effects that reach other processes: wake those whom the change concerns.
+
+        Enqueueing needs no effect of its own here: a Queued row is the queue's entry.
+        """
+        for effect in decision.effects:
+            if isinstance(effect, StopAttempt):
+                self._bells.ring_worker(effect.worker)
+        if isinstance(decision.job.state, Queued):
+            self._bells.ring_workers(1)
+        self._bells.ring_watchers()
+
+
+def _row(job: Job) -> tuple[Any, ...]:
+    status, attempt, failures, interruptions, not_before, *rest = _state_row(job)
+    return (
+        job.spec.job_id,
+        status,
+        job.run,
+        attempt,
+        failures,
+        interruptions,
+        job.spec.priority,
+        not_before,
+        job.submitted_at,
+        job.delivery_id,
+        *rest,
+        spec_json(job.spec),
+    )
+
+
+def _state_row(job: Job) -> tuple[Any, ...]:
+    counters = (job.attempt, job.failures, job.interruptions)
+    match job.state:
+        case Queued(not_before):
+            return ("Queued", *counters, not_before, None, None, None, None, None, None)
+        case Started(Lease(worker, started_at, until)):
+            return ("Started", *counters, 0.0, worker, started_at, until, None, None, None)
+        case Finished(status, reason, exit_code, at):
+            return (status.value, *counters, 0.0, None, None, None, at, reason, exit_code)
+
+
+def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    return (
+        attempt.run,
+        attempt.attempt,
+        attempt.worker,
+        attempt.started_at,
+        attempt.ended_at,
+        attempt.ending.value,
+        attempt.exit_code,
+        attempt.reason,
+    )
+
+
+def _guard(job: Job) -> tuple[Any, ...]:
+    return (job.spec.job_id, job.status.value, job.run, job.attempt)
+
+
+def _refuse(job: Job) -> NoReturn:
+    raise StaleToken(
+        f"job {job.job_id!r} is no longer {job.status} with token {job.token}",
+        "drop the change; the job is in other hands or over",
+    )
+
+
+def _job(row: Sequence[Any]) -> Job:
+    (
+        status,
+        run,
+        attempt,
+        failures,
+        interruptions,
+        _priority,
+        not_before,
+        submitted_at,
+        delivery_id,
+        worker,
+        started_at,
+        lease_until,
+        finished_at,
+        reason,
+        exit_code,
+        spec,
+    ) = row
+    state: Queued | Started | Finished
+    if status == "Queued":
+        state = Queued(not_before)
+    elif status == "Started":
+        state = Started(Lease(worker, started_at, lease_until))
+    else:
+        state = Finished(Status(status), reason, exit_code, finished_at)
+    return Job(
+        stored_spec(spec),
+        delivery_id,
+        run,
+        attempt,
+        failures,
+        interruptions,
+        submitted_at,
+        state,
+    )

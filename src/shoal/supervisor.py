@@ -1,0 +1,152 @@
+"""The supervisor of a local environment: intake, scaling, reaping. Workers don't need it to go on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from shoal.core.backoff import backoff_s
+from shoal.core.errors import SpecError
+from shoal.core.intake import plan_job
+from shoal.core.scaling import workers_to_launch, workers_wanted
+from shoal.ports import Attention, Backlog, Clock, Fleet, Found, JobStore, Submission, Watch
+from shoal.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SHORTEST_S = 0.01
+"""Between two looks, so that a flood of submissions does not make it one look each."""
+
+
+class SupervisedFleet(Fleet, Protocol):
+    """A fleet whose launches the supervisor answers for."""
+
+    def take_failed(self) -> list[tuple[str, int]]:
+        """Workers launched from here that ended badly since the last call: name, exit code."""
+        ...
+
+
+class Glance(NamedTuple):
+    """What the supervisor saw when it last looked."""
+
+    backlog: Backlog
+    workers: int
+
+
+class Supervisor:
+    """Watches one environment.
+
+    Args:
+        store: its jobs.
+        watch: its bucket.
+        fleet: its workers.
+        attention: what wakes the supervisor.
+        clock: the time.
+        settings: of the environment.
+        check: says what is wrong with an executable's file, or None; part of intake that needs I/O.
+        report: called with what the supervisor does, a line of text each.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        watch: Watch,
+        fleet: SupervisedFleet,
+        attention: Attention,
+        clock: Clock,
+        settings: Settings,
+        check: Callable[[Found], str | None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._watch = watch
+        self._fleet = fleet
+        self._attention = attention
+        self._clock = clock
+        self._settings = settings
+        self._check = check
+        self._report = report
+        self._reap_at = 0.0
+        self._failed_launches = 0
+        self._launch_at = 0.0
+
+    def run(self, *, until_idle: bool) -> None:
+        """Supervise until asked to leave; or, when `until_idle`, until all is done and gone."""
+        while not self._attention.draining:
+            now = self._clock.now()
+            self.take_in(now)
+            glance = self.look(now)
+            due = self._watch.next_look()
+            if until_idle and glance.backlog.is_empty and not glance.workers and due is None:
+                return
+            self._attention.wait(self._wait_s(glance, due, now))
+
+    def take_in(self, now: float) -> int:
+        """Turn the executables that have become complete into jobs; returns how many."""
+        submissions = []
+        for found in self._watch.take(now):
+            try:
+                if self._store.starts_no_job(found.key, found.version):
+                    continue
+                if problem := self._check(found):
+                    raise SpecError(f"executable {ascii(found.key)} {problem}", "upload it again")
+                spec = plan_job(found.key, self._settings.intake_rules)
+            except SpecError as refused:
+                self._report(f"refused: {refused}")
+                self._store.refuse(found.key, found.version, str(refused), now)
+            else:
+                submissions.append(Submission(spec, found.version))
+        if not submissions:
+            return 0
+        accepted = self._store.submit(submissions, now).accepted
+        if accepted:
+            self._report(f"{accepted} new job{'s' * (accepted != 1)}")
+        return accepted
+
+    def look(self, now: float) -> Glance:
+        """Reap what was lost and launch what is wanted."""
+        self._note_failed_launches(now)
+        backlog = self._store.backlog(now, self._settings.worker_limit)
+        if backlog.started and now >= self._reap_at:
+            if self.reap(now):
+                backlog = self._store.backlog(now, self._settings.worker_limit)
+            self._reap_at = now + SHORTEST_S * 10
+        alive = self._fleet.size()
+        if backlog.ready and now >= self._launch_at:
+            wanted = workers_wanted(
+                backlog.ready, backlog.started, 1, self._settings.worker_limit
+            )
+            if more := workers_to_launch(wanted, alive):
+                self._fleet.launch(more)
+                alive += more
+                self._report(f"{more} worker{'s' * (more != 1)} started, {alive} in all")
+        return Glance(backlog, alive)
+
+    def reap(self, now: float) -> int:
+        """Requeue the jobs of workers that are gone; returns how many."""
+        reaped = self._store.reap(self._fleet.reclaim, now, self._settings.max_interruptions)
+        for job in reaped:
+            self._report(f"interrupted: job {job.job_id!r}, now {job.status}")
+        return len(reaped)
+
+    def _note_failed_launches(self, now: float) -> None:
+        """A worker that can't start must not be launched over and over without a pause."""
+        for worker, code in self._fleet.take_failed():
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            self._report(f"worker {worker} ended by {how}")
+            self._reap_at = 0.0
+            if code > 0:
+                self._failed_launches += 1
+                self._launch_at = now + backoff_s(self._failed_launches, 0.5, 60.0, 0.0)
+                log.error("worker %s failed with exit code %d; its log says why", worker, code)
+        if self._launch_at + 60 < now:
+            self._failed_launches = 0
+
+    def _wait_s(self, glance: Glance, due: float | None, now: float) -> float | None:
+        times = [time for time in (due, glance.backlog.next_due) if time is not None]
+        if glance.backlog.started or glance.workers:
+            times.append(now + self._settings.lease_s / 3)
+        if glance.backlog.ready and now < self._launch_at:
+            times.append(self._launch_at)
+        return max(SHORTEST_S, min(times) - now) if times else None
