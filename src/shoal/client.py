@@ -1,12 +1,12 @@
 """The client: what the command line, the web page and Python users call.
 
-    import shoal
+import shoal
 
-    with shoal.connect("./jobs") as jobs:
-        jobs.submit({"job_id": "a", "commands": ["echo hello"]})
-        jobs.wait()
-        for job in jobs.jobs():
-            print(job.job_id, job.status)
+with shoal.connect("./jobs") as jobs:
+    jobs.submit({"job_id": "a", "commands": ["echo hello"]})
+    jobs.wait()
+    for job in jobs.jobs():
+        print(job.job_id, job.status)
 """
 
 from __future__ import annotations
@@ -43,14 +43,17 @@ class Progress(NamedTuple):
 
     @property
     def total(self) -> int:
+        """Jobs that are waited for."""
         return sum(self.by_status.values())
 
     @property
     def over(self) -> int:
+        """Those of them that are finished."""
         return sum(number for status, number in self.by_status.items() if status.is_final)
 
     @property
     def all_successful(self) -> bool:
+        """Whether every one of them is Successful."""
         return self.by_status.get(Status.SUCCESSFUL, 0) == self.total
 
 
@@ -67,6 +70,7 @@ class Client:
         self._deliveries = (f"{uuid.uuid4().hex}-{number}" for number in count())
 
     def close(self) -> None:
+        """Let go of the environment."""
         self.environment.close()
 
     def __enter__(self) -> Client:
@@ -128,7 +132,8 @@ class Client:
         )
         if not names:
             raise BucketError(
-                f"{str(folder)!r} holds no executable ending in {' or '.join(rules.trigger_suffixes)}",
+                f"{str(folder)!r} holds no executable"
+                f" (a file ending in {' or '.join(rules.trigger_suffixes)})",
                 "add one, or set trigger_suffix",
             )
         root = self.environment.layout.root
@@ -141,15 +146,14 @@ class Client:
             for name in names:
                 self._store.disarm(f"{key}/{name}", bucket.version(folder / name))
             bucket.put_folder(folder, key, names)
-        submissions = [
-            Submission(spec, bucket.version(bucket.path(spec.job_id))) for spec in specs
-        ]
+        submissions = [Submission(spec, bucket.version(bucket.path(spec.job_id))) for spec in specs]
         self._store.submit(submissions, time.time())
         return [spec.job_id for spec in specs]
 
     # --- look -------------------------------------------------------------------------------
 
     def counts(self) -> Counts:
+        """How many jobs there are, by status."""
         return self._store.counts()
 
     def job(self, job_id: str) -> Job:
@@ -187,9 +191,11 @@ class Client:
         return self._store.attempts(job_id)
 
     def workers(self) -> list[Worker]:
+        """The workers that are alive."""
         return self.environment.fleet.workers()
 
     def is_paused(self) -> bool:
+        """Whether no job may start."""
         return self._store.is_paused()
 
     def is_supervised(self) -> bool:
@@ -328,6 +334,7 @@ class Client:
         self._store.pause()
 
     def resume(self) -> None:
+        """End a pause."""
         self._store.resume()
 
     # --- results ----------------------------------------------------------------------------
@@ -376,4 +383,3 @@ def _with_options(spec: JobSpec, options: dict[str, Any]) -> JobSpec:
 def new_job_id(prefix: str) -> str:
     """A job id nobody has used: for commands submitted without a name."""
     return check_job_id(f"{prefix}-{uuid.uuid4().hex[:8]}")
-

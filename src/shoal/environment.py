@@ -1,4 +1,4 @@
-"""The only wiring: an environment's name -> its ports. A backend is imported only when asked for."""
+"""The only wiring: an environment's name -> its ports; backends are imported only when asked."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ class LocalEnvironment:
 
     @property
     def settings(self) -> Settings:
+        """The settings in force."""
         return self.loaded.settings
 
     def close(self) -> None:
+        """Close the store."""
         self.store.close()
 
 

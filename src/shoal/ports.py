@@ -43,6 +43,7 @@ class Counts(msgspec.Struct, frozen=True):
 
     @property
     def total(self) -> int:
+        """All jobs."""
         return sum(self.by_status.values())
 
 
@@ -127,7 +128,9 @@ class JobStore(Protocol):
         """End a pause."""
         ...
 
-    def is_paused(self) -> bool: ...
+    def is_paused(self) -> bool:
+        """Whether no job may be claimed."""
+        ...
 
     def job(self, job_id: str) -> Job:
         """Raises JobNotFound."""
@@ -143,9 +146,13 @@ class JobStore(Protocol):
         """The attempts of a job that ended, over all runs, in order."""
         ...
 
-    def counts(self) -> Counts: ...
+    def counts(self) -> Counts:
+        """How many jobs there are, by status."""
+        ...
 
-    def backlog(self, now: float, at_most: int) -> Backlog: ...
+    def backlog(self, now: float, at_most: int) -> Backlog:
+        """What there is to do, ready jobs counted up to `at_most`."""
+        ...
 
     def settlements(self, after: int, limit: int) -> list[Settlement]:
         """The runs that ended after a cursor, in the order they did."""
@@ -175,7 +182,9 @@ class JobStore(Protocol):
         """Whether this version of an object was staged out by an attempt, or refused."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the store."""
+        ...
 
 
 class Found(NamedTuple):
@@ -287,4 +296,3 @@ class Clock(Protocol):
     def now(self) -> float:
         """Seconds since the epoch."""
         ...
-

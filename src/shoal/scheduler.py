@@ -96,7 +96,9 @@ class Scheduler(Generic[R]):
                 job.failures + 1, settings.backoff_base_s, settings.backoff_max_s, self._random()
             )
         now = self._clock.now()
-        return self._store.settle(job, outcome, now, wait_s, settings.lease_s if take_next else None)
+        return self._store.settle(
+            job, outcome, now, wait_s, settings.lease_s if take_next else None
+        )
 
     def give_back(self, job: Job, trouble: str) -> None:
         """Put a job back that this worker could not run, for later: the cause may last."""
@@ -104,6 +106,4 @@ class Scheduler(Generic[R]):
         delay_s = backoff_s(
             job.interruptions + 1, settings.backoff_base_s, settings.backoff_max_s, self._random()
         )
-        self._store.interrupt(
-            job, trouble, self._clock.now(), settings.max_interruptions, delay_s
-        )
+        self._store.interrupt(job, trouble, self._clock.now(), settings.max_interruptions, delay_s)

@@ -58,10 +58,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def worker_limit(self) -> int:
+        """The most workers at a time."""
         return self.max_workers or os.cpu_count() or 1
 
     @property
     def intake_rules(self) -> IntakeRules:
+        """What intake needs of them."""
         return IntakeRules(self.trigger_suffix, self.retry, self.job_success_string)
 
 
@@ -127,5 +129,6 @@ def _check(source: str, name: str, value: object) -> None:
         msgspec.convert({name: value}, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(
-            f"{source}: {name} can't be {value!r} ({error})", "'shoal config' shows what is in force"
+            f"{source}: {name} can't be {value!r} ({error})",
+            "'shoal config' shows what is in force",
         ) from None

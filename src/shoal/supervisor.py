@@ -1,4 +1,7 @@
-"""The supervisor of a local environment: intake, scaling, reaping. Workers don't need it to go on."""
+"""The supervisor of a local environment: intake, scaling, reaping.
+
+Workers don't need it to go on.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ class Supervisor:
                 if self._store.starts_no_job(found.key, found.version):
                     continue
                 if problem := self._check(found):
-                    raise SpecError(f"executable {ascii(found.key)} {problem}", "upload it again")
+                    raise SpecError(f"executable {found.key!a} {problem}", "upload it again")
                 spec = plan_job(found.key, self._settings.intake_rules)
             except SpecError as refused:
                 self._report(f"refused: {refused}")
@@ -114,9 +117,7 @@ class Supervisor:
             self._reap_at = now + SHORTEST_S * 10
         alive = self._fleet.size()
         if backlog.ready and now >= self._launch_at:
-            wanted = workers_wanted(
-                backlog.ready, backlog.started, 1, self._settings.worker_limit
-            )
+            wanted = workers_wanted(backlog.ready, backlog.started, 1, self._settings.worker_limit)
             if more := workers_to_launch(wanted, alive):
                 self._fleet.launch(more)
                 alive += more

@@ -1,5 +1,8 @@
 """`shoal demo`."""
+
 import click
+
+
 @click.command("demo")
 def command() -> None:
     """demo"""

@@ -1,5 +1,8 @@
 """`shoal doctor`."""
+
 import click
+
+
 @click.command("doctor")
 def command() -> None:
     """doctor"""

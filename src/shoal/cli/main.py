@@ -40,9 +40,11 @@ class Verbs(click.Group):
     """Finds a verb's command in the module of its name."""
 
     def list_commands(self, context: click.Context) -> list[str]:
+        """All verbs, in the order a newcomer meets them."""
         return list(VERBS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Import a verb."""
         if name not in VERBS:
             return None
         command: click.Command = importlib.import_module(f"shoal.cli.{name}").command
@@ -51,13 +53,16 @@ class Verbs(click.Group):
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; for one that does not exist, name the nearest."""
         try:
             return super().resolve_command(context, args)
         except click.UsageError as error:
             import difflib
 
             if guess := difflib.get_close_matches(args[0], VERBS, n=1):
-                error.message += f" Did you mean '{guess[0]}'?"
+                raise click.UsageError(
+                    f"{error.message} Did you mean '{guess[0]}'?", context
+                ) from None
             raise
 
 

@@ -31,7 +31,9 @@ def json_option(function: F) -> F:
 
 def jobs_argument(*, required: bool) -> Callable[[F], F]:
     """`JOB...`: ids or glob patterns."""
-    return click.argument("jobs", metavar="JOB...", nargs=-1, required=required, shell_complete=complete_jobs)
+    return click.argument(
+        "jobs", metavar="JOB...", nargs=-1, required=required, shell_complete=complete_jobs
+    )
 
 
 def complete_jobs(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:

@@ -97,9 +97,9 @@ def _show_many(client: Client, found: list[Job], limit: int) -> None:
 
 
 def _print_counts(by_status: dict[Status, int], workers: int, paused: bool) -> None:
-    from shoal.cli.output import STYLES, console
-
     from rich.text import Text
+
+    from shoal.cli.output import STYLES, console
 
     parts = [Text(f"{number:,} {status}", STYLES[status]) for status, number in by_status.items()]
     parts.append(Text(f"{workers} worker{'s' * (workers != 1)}"))
@@ -111,7 +111,6 @@ def _print_counts(by_status: dict[Status, int], workers: int, paused: bool) -> N
 def _show_one(client: Client, job: Job, as_json: bool) -> None:
     import time
 
-    from shoal.core.job import Started
     from shoal.cli.output import (
         attempt_item,
         clock_time,
@@ -121,6 +120,7 @@ def _show_one(client: Client, job: Job, as_json: bool) -> None:
         print_json,
         print_table,
     )
+    from shoal.core.job import Started
 
     def log_of(token: Token) -> str | None:
         path = client.log_path(job, token)

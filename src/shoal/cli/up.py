@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     "folder", metavar="[FOLDER]", required=False, type=click.Path(path_type=Path, file_okay=False)
 )
 @click.option("-e", "--env", "environment", envvar="SHOAL_ENV", metavar="NAME", hidden=True)
-@click.option("--max-workers", type=int, metavar="N", help="The most workers.  [default: the cores]")
+@click.option(
+    "--max-workers", type=int, metavar="N", help="The most workers.  [default: the cores]"
+)
 @click.option("--until-idle", is_flag=True, help="End when all jobs are over and all workers gone.")
 @click.option(
     "--trigger-suffix",

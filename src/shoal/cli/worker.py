@@ -46,9 +46,7 @@ def run_worker(environment: str, worker: str) -> None:
 
 def main() -> None:
     """The entry point of a launched worker: environment and name as arguments."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.Formatter.converter = time.gmtime
     environment, worker = sys.argv[1:]
     run_worker(environment, worker)

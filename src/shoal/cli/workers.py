@@ -33,7 +33,9 @@ def command(environment: str | None, as_json: bool) -> None:
                     "pid": worker.pid,
                     "host": worker.host,
                     "started_at": iso_time(worker.started_at),
-                    "job_id": running[worker.worker][0].job_id if worker.worker in running else None,
+                    "job_id": running[worker.worker][0].job_id
+                    if worker.worker in running
+                    else None,
                 }
                 for worker in workers
             ]

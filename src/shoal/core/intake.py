@@ -29,11 +29,11 @@ def plan_job(key: str, rules: IntakeRules) -> JobSpec:
         SpecError: the key can't be a job, with the reason.
     """
     if problem := check_key_path(key):
-        raise SpecError(f"executable {ascii(key)} {problem}", "rename it")
+        raise SpecError(f"executable {key!a} {problem}", "rename it")
     folder, _, name = key.rpartition("/")
     if not folder:
         raise SpecError(
-            f"executable {ascii(key)} lies at the top of the bucket, so everything would be its "
+            f"executable {key!a} lies at the top of the bucket, so everything would be its "
             "job folder",
             "put it and its inputs into a folder of their own",
         )

@@ -93,14 +93,17 @@ class Job(msgspec.Struct, frozen=True):
 
     @property
     def job_id(self) -> str:
+        """Its name."""
         return self.spec.job_id
 
     @property
     def token(self) -> Token:
+        """The fencing token of its last attempt."""
         return Token(self.run, self.attempt)
 
     @property
     def status(self) -> Status:
+        """The state as users see it."""
         match self.state:
             case Queued():
                 return Status.QUEUED
@@ -138,6 +141,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     @property
     def token(self) -> Token:
+        """The fencing token it reported with."""
         return Token(self.run, self.attempt)
 
 

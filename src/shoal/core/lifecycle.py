@@ -162,7 +162,9 @@ def _settle(job: Job, event: Exited, now: float) -> Decision:
         not_before = now + event.backoff_s if event.backoff_s > 0 else 0.0
         again = _with(job, Queued(not_before), failures=failures)
         return Decision(again, (record, Enqueue(not_before)))
-    return _finish(_with(job, job.state, failures=failures), Status.FAILED, reason, code, now, record)
+    return _finish(
+        _with(job, job.state, failures=failures), Status.FAILED, reason, code, now, record
+    )
 
 
 def _interrupt(job: Job, event: Interrupted, now: float) -> Decision:
@@ -207,7 +209,9 @@ TRANSITIONS: dict[Status | None, dict[type, Transition]] = {
     },
     Status.STARTED: {
         Submitted: Transition(
-            _replace_run, (_Q, _S), "new content: run + 1, stop the attempt, enqueue; else unchanged"
+            _replace_run,
+            (_Q, _S),
+            "new content: run + 1, stop the attempt, enqueue; else unchanged",
         ),
         Renewed: Transition(_renew, (_S,), "lease later"),
         Exited: Transition(
@@ -216,7 +220,9 @@ TRANSITIONS: dict[Status | None, dict[type, Transition]] = {
             "confirmed: finished queue; retries left: enqueue after back-off; else: failed queue",
         ),
         Interrupted: Transition(
-            _interrupt, (_Q, Status.FAILED), "interruptions + 1, enqueue; over the limit: failed queue"
+            _interrupt,
+            (_Q, Status.FAILED),
+            "interruptions + 1, enqueue; over the limit: failed queue",
         ),
         Cancelled: Transition(_cancel, (Status.CANCELLED,), "stop the attempt"),
     },
@@ -292,7 +298,7 @@ def _new_run(spec: JobSpec, delivery_id: str, run: int, now: float) -> Job:
 
 
 def _same_content(old: JobSpec, new: JobSpec) -> bool:
-    """A job folder's content is its executable, whose version is the delivery; others are all spec."""
+    """A job folder's content is its executable, whose version the delivery names."""
     return new.executable is None and old == new
 
 
@@ -324,7 +330,9 @@ def _lease(job: Job) -> Lease:
 def _record(job: Job, ending: Ending, exit_code: int | None, reason: str, now: float) -> Record:
     lease = _lease(job)
     return Record(
-        Attempt(job.run, job.attempt, lease.worker, lease.started_at, now, ending, exit_code, reason)
+        Attempt(
+            job.run, job.attempt, lease.worker, lease.started_at, now, ending, exit_code, reason
+        )
     )
 
 

@@ -281,7 +281,7 @@ def _bad(spec: JobSpec, what: str, remedy: str) -> SpecError:
 
 def _short(text: str) -> str:
     """Quote user text for a message: escaped, and cut when it is long."""
-    return ascii(text) if len(text) <= 80 else f"{ascii(text[:77])}..."
+    return ascii(text) if len(text) <= 80 else f"{text[:77]!a}..."
 
 
 def _lower_first(text: str) -> str:

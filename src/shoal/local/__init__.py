@@ -1,0 +1,1 @@
+"""The local environment: a folder, SQLite, processes."""

@@ -14,6 +14,8 @@ from shoal.local.bells import IDLE, Bell, Bells
 
 
 class HasFileno(Protocol):
+    """What `select` can wait for."""
+
     def fileno(self) -> int: ...
 
 
@@ -31,7 +33,7 @@ class SignalAttention:
         self._bells = bells
         self._name = name
         self._bell = bell
-        self._own: list[HasFileno] = [bell]
+        self._own = [bell]
         self._others = list(others)
         self._drain_requests = 0
         self._signalled, writer = os.pipe()
@@ -53,12 +55,12 @@ class SignalAttention:
         return self._drain_requests
 
     def wait(self, timeout_s: float | None) -> None:
-        waited_for = [self._signalled, *self._own, *self._others]
-        readable, _, _ = select.select(waited_for, [], [], timeout_s)
+        waited_for: list[int | HasFileno] = [self._signalled, *self._own, *self._others]
+        readable = select.select(waited_for, [], [], timeout_s)[0]
         if self._signalled in readable:
             os.read(self._signalled, 4096)
         for bell in self._own:
-            if bell in readable and isinstance(bell, Bell):
+            if bell in readable:
                 bell.silence()
 
     @contextmanager

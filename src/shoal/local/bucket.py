@@ -55,7 +55,7 @@ class LocalBucket:
         """
         path = os.path.join(self._real_root, key)
         if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
-            raise BucketError(f"{ascii(key)} leads through a link", "use plain folders")
+            raise BucketError(f"{key!a} leads through a link", "use plain folders")
         return Path(path)
 
     def folder_path(self, folder: str) -> Path:
@@ -66,7 +66,7 @@ class LocalBucket:
         """
         path = self.path(folder)
         if not path.is_dir() or path.is_symlink():
-            raise BucketError(f"there is no folder {ascii(folder)} in the bucket", "put it there")
+            raise BucketError(f"there is no folder {folder!a} in the bucket", "put it there")
         return path
 
     def stage_in(self, folder: str, work: Path) -> Manifest:
@@ -148,7 +148,7 @@ class LocalBucket:
             except OSError as error:
                 if isinstance(error, IsADirectoryError):
                     raise BucketError(
-                        f"result {ascii(relative)} has the name of a folder in the job folder",
+                        f"result {relative!a} has the name of a folder in the job folder",
                         "rename one of them",
                     ) from None
                 if error.errno != 18:  # EXDEV: the job folder is on another file system
@@ -170,7 +170,7 @@ class LocalBucket:
             target.mkdir(parents=True)
         except FileExistsError:
             raise BucketError(
-                f"the bucket has a folder {ascii(folder)} already",
+                f"the bucket has a folder {folder!a} already",
                 "rename yours, or submit the one in the bucket",
             ) from None
         try:
@@ -200,7 +200,7 @@ class LocalBucket:
         try:
             return version_of(os.lstat(path))
         except FileNotFoundError:
-            raise BucketError(f"there is no file {ascii(str(path))}", "put it there") from None
+            raise BucketError(f"there is no file {str(path)!a}", "put it there") from None
 
     def fetch(self, key: str, destination: Path) -> None:
         """Copy one object to a path.
@@ -213,6 +213,7 @@ class LocalBucket:
 
 
 def file_state(status: os.stat_result) -> FileState:
+    """What to compare a file by."""
     return FileState(status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
 
 
@@ -276,7 +277,7 @@ def _refuse_leaving_link(root: str, relative: str, path: str, what: str) -> None
     real = os.path.realpath(path)
     if real != real_root and not real.startswith(real_root + os.sep):
         raise BucketError(
-            f"{what} {ascii(relative)} is a link that leaves the job folder",
+            f"{what} {relative!a} is a link that leaves the job folder",
             "put a copy of the file in its place",
         )
 
@@ -288,7 +289,7 @@ def _make_parents(root: str, relative: str) -> None:
         path = f"{path}/{part}"
         if os.path.islink(path) or (os.path.lexists(path) and not os.path.isdir(path)):
             raise BucketError(
-                f"result {ascii(relative)} can't be written: {ascii(part)} is no folder there",
+                f"result {relative!a} can't be written: {part!a} is no folder there",
                 "rename one of them",
             )
         if not os.path.isdir(path):

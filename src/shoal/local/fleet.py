@@ -87,7 +87,9 @@ class LocalFleet:
     def take_failed(self) -> list[tuple[str, int]]:
         """The workers launched from here that ended badly since the last call: name, exit code."""
         ended = {
-            name: code for name, child in self._launched.items() if (code := child.poll()) is not None
+            name: code
+            for name, child in self._launched.items()
+            if (code := child.poll()) is not None
         }
         for name, code in ended.items():
             del self._launched[name]

@@ -11,9 +11,9 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 from shoal.core.confirm import Ended
 from shoal.core.errors import BucketError
@@ -136,7 +136,7 @@ class LocalRunner:
             try:
                 os.chmod(path, os.stat(path).st_mode | 0o100)
             except FileNotFoundError:
-                return _hopeless(f"the executable {ascii(spec.executable)} is not there any more")
+                return _hopeless(f"the executable {spec.executable!a} is not there any more")
             return [path]
         script = "\n".join(spec.commands)
         if spec.ssm_document == SHELL_DOCUMENT:
@@ -147,7 +147,13 @@ class LocalRunner:
             pwsh = shutil.which("pwsh")
             if pwsh is None:
                 return _hopeless(f"{POWERSHELL_DOCUMENT} needs pwsh, which is not on the PATH")
-            return [pwsh, "-NoProfile", "-NonInteractive", "-File", self._write_script(script, ".ps1")]
+            return [
+                pwsh,
+                "-NoProfile",
+                "-NonInteractive",
+                "-File",
+                self._write_script(script, ".ps1"),
+            ]
         return _hopeless(
             f"SSM document {spec.ssm_document!r} can't run on this machine: here"
             f" {SHELL_DOCUMENT} and {POWERSHELL_DOCUMENT} can"
@@ -230,9 +236,7 @@ class LocalRunner:
                 return Ended(signal=-code, last_output=last)
             return Ended(exit_code=code, last_output=last)
         found = _contains(self._live_log, spec.job_success_string) if spec.wants_string else None
-        missing = tuple(
-            path for path in spec.required_files if not (self._work / path).is_file()
-        )
+        missing = tuple(path for path in spec.required_files if not (self._work / path).is_file())
         return Ended(exit_code=0, found_string=found, missing_files=missing)
 
     def _keep_log(self, running: Running) -> None:
@@ -272,7 +276,7 @@ class LocalRunner:
 
 
 def _posix_spawn(
-    command: list[str], variables: dict[str, str], redirections: list[tuple[object, ...]]
+    command: list[str], variables: dict[str, str], redirections: Sequence[tuple[Any, ...]]
 ) -> int:
     return os.posix_spawn(
         command[0],

@@ -61,9 +61,7 @@ _INSERT = (
     " ON CONFLICT(job_id) DO NOTHING"
 )
 _GUARD = " WHERE job_id = ? AND status = ? AND run = ? AND attempt = ?"
-_UPDATE_RUN = (
-    f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD + " RETURNING seq"
-)
+_UPDATE_RUN = f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD + " RETURNING seq"
 _UPDATE_STATE = (
     "UPDATE job SET status = ?, attempt = ?, failures = ?, interruptions = ?, not_before = ?,"
     " worker = ?, started_at = ?, lease_until = ?, finished_at = ?, reason = ?, exit_code = ?"
@@ -74,7 +72,9 @@ _RECORD = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = (
     "INSERT INTO settlement(seq, run, status, reason, settled_at, spec) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_PROMOTE = "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
+_PROMOTE = (
+    "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
+)
 _NEXT = (
     f"{_SELECT} WHERE status = 'Queued' AND not_before = 0"
     " AND NOT EXISTS (SELECT 1 FROM flag WHERE name = 'paused')"
@@ -131,8 +131,7 @@ class SqliteStore:
     def _insert_new(self, chunk: list[Submission], now: float) -> int:
         """Insert a chunk in which every job is new; if one is not, insert none and return 0."""
         rows = [
-            _row(decide(None, Submitted(spec, delivery_id), now).job)
-            for spec, delivery_id in chunk
+            _row(decide(None, Submitted(spec, delivery_id), now).job) for spec, delivery_id in chunk
         ]
         self._execute("SAVEPOINT chunk")
         inserted = self._connection.executemany(_INSERT, rows).rowcount
@@ -322,7 +321,7 @@ class SqliteStore:
                 " ORDER BY attempt.run, attempt.attempt",
                 (job_id,),
             ).fetchall()
-        return [Attempt(*row[:5], Ending(row[5]), *row[6:]) for row in rows]
+        return [_attempt(*row) for row in rows]
 
     def backlog(self, now: float, at_most: int) -> Backlog:
         with self._reading():
@@ -331,7 +330,8 @@ class SqliteStore:
                 " (SELECT count(*) FROM (SELECT 1 FROM job"
                 "   WHERE status = 'Queued' AND not_before = 0 LIMIT :most)),"
                 " (SELECT count(*) FROM (SELECT 1 FROM job"
-                "   WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now LIMIT :most)),"
+                "   WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now"
+                "   LIMIT :most)),"
                 " (SELECT min(not_before) FROM job WHERE status = 'Queued' AND not_before > :now),"
                 " (SELECT count(*) FROM job WHERE status = 'Started')",
                 {"now": now, "most": at_most},
@@ -369,7 +369,7 @@ class SqliteStore:
                 " WHERE cursor > ? ORDER BY cursor LIMIT ?",
                 (after, limit),
             ).fetchall()
-        return [Settlement(*row[:3], Status(row[3]), *row[4:]) for row in rows]
+        return [_settlement(*row) for row in rows]
 
     # --- pieces -----------------------------------------------------------------------------
 
@@ -495,6 +495,25 @@ def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
         attempt.exit_code,
         attempt.reason,
     )
+
+
+def _attempt(
+    run: int,
+    attempt: int,
+    worker: str,
+    started_at: float,
+    ended_at: float,
+    ending: str,
+    exit_code: int | None,
+    reason: str,
+) -> Attempt:
+    return Attempt(run, attempt, worker, started_at, ended_at, Ending(ending), exit_code, reason)
+
+
+def _settlement(
+    cursor: int, job_id: str | None, run: int, status: str, reason: str, at: float, spec: str
+) -> Settlement:
+    return Settlement(cursor, job_id, run, Status(status), reason, at, spec)
 
 
 def _guard(job: Job) -> tuple[Any, ...]:

@@ -1,0 +1,47 @@
+# make demo: see it work.  make test: everything that must hold.  make bench: how fast it is.
+# Each sets up what it needs in .venv; the second time that takes no time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+$(READY): pyproject.toml
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit("Shoal needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: $(READY)  ## the whole story in a minute, on this machine
+	@$(BIN)/shoal demo
+
+test: check  ## lint, types, import layers, and all tests
+	$(BIN)/python -m pytest -n 4
+
+check: $(READY)  ## formatting, lint, types, import layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## speed beside other schedulers, on this machine
+	$(BIN)/python bench/run.py
+
+docs: $(READY)  ## generate the parts of docs/ that come from the code
+	$(BIN)/python docs/generate.py
+
+clean:  ## remove what the above made
+	rm -rf $(VENV) bench/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help demo test check format bench docs clean
