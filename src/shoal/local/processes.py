@@ -16,6 +16,9 @@ KILL_ROUNDS = 10
 WORKER_VARIABLE = "SHOAL_WORKER_ID"
 """Every process that an attempt starts inherits it, however it detaches itself."""
 
+ENVIRONMENT_VARIABLE = "SHOAL_ENV"
+"""So that what a job submits goes to the environment it runs in."""
+
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -57,6 +60,21 @@ def find_started_by(worker: str) -> list[psutil.Process]:
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # gone, or somebody else's: then it is none of ours
+    return found
+
+
+def find_attempts_in(environment: str) -> dict[str, list[int]]:
+    """The processes that attempts of an environment have started, by worker."""
+    import psutil
+
+    found: dict[str, list[int]] = {}
+    for process in psutil.process_iter():
+        try:
+            variables = process.environ() if process.status() != psutil.STATUS_ZOMBIE else {}
+        except (psutil.Error, OSError):
+            continue
+        if variables.get(ENVIRONMENT_VARIABLE) == environment and WORKER_VARIABLE in variables:
+            found.setdefault(variables[WORKER_VARIABLE], []).append(process.pid)
     return found
 
 

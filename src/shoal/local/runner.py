@@ -88,7 +88,11 @@ class LocalRunner:
         self._script = f"{self._work}.script"
         self._home = str(layout.own)
         self._live_log = str(layout.live_log_path(worker))
-        self._variables = {**variables, processes.WORKER_VARIABLE: worker}
+        self._variables = {
+            **variables,
+            processes.WORKER_VARIABLE: worker,
+            processes.ENVIRONMENT_VARIABLE: str(layout.root),
+        }
         self._pristine_ns: int | None = None
         remove_tree(self._work)
 

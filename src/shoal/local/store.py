@@ -371,6 +371,19 @@ class SqliteStore:
             ).fetchall()
         return [_settlement(*row) for row in rows]
 
+    # --- for the audit ----------------------------------------------------------------------
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """Read whatever the audit wants to know."""
+        with self._reading():
+            return self._execute(sql, values).fetchall()
+
+    def settle_again(self, row: tuple[Any, ...]) -> None:
+        """Put a run that is over on its queue, when it is not there (the row as for `_SETTLE`)."""
+        with self._transaction():
+            self._execute(_SETTLE, row)
+        self._bells.ring_watchers()
+
     # --- pieces -----------------------------------------------------------------------------
 
     @contextmanager

@@ -36,16 +36,19 @@ class FolderWatch:
         root: the folder.
         rules: say which files are executables.
         quiet_s: how long a file must not have changed when nothing else tells that it is complete.
+        listen: hear of changes from the kernel, where it tells; else look from time to time.
     """
 
-    def __init__(self, root: str, rules: IntakeRules, quiet_s: float) -> None:
+    def __init__(
+        self, root: str, rules: IntakeRules, quiet_s: float, *, listen: bool = True
+    ) -> None:
         self._root = root
         self._rules = rules
         self._quiet_s = quiet_s
         self._folders: dict[int, str] = {}
         self._pending: dict[str, float] = {}  # key -> when to look at it
         self._rescan_at: float | None = 0.0
-        self._kernel_tells = sys.platform == "linux"
+        self._kernel_tells = listen and sys.platform == "linux"
         if self._kernel_tells:
             self._inotify = INotify(nonblocking=True)
         # Somebody opening a file for writing while we ask about it signals us; see _is_written.
