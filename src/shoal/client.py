@@ -32,8 +32,9 @@ PATTERN_CHARACTERS = frozenset("*?[")
 LOOK_EVERY_S = 2.0
 """How often a waiting client looks although no bell rang."""
 
-QUICK_LOOK_S = 0.001
-"""A look that takes longer is made less often, so that looking takes a fifth of a core at most."""
+FEW_JOBS = 4
+LOOK_AGAIN_S, LONGEST_LOOK_AGAIN_S = 0.001, 0.1
+"""A client that waits for a few jobs looks at once; for many, it leaves the cores to the jobs."""
 
 
 class Progress(NamedTuple):
@@ -246,9 +247,7 @@ class Client:
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changes() as wait_for_change:
             while True:
-                looked_at = time.monotonic()
                 progress = self._progress(names)
-                took_s = time.monotonic() - looked_at
                 if on_progress is not None:
                     on_progress(progress)
                 if progress.over == progress.total:
@@ -259,8 +258,8 @@ class Client:
                     if left_s <= 0:
                         return progress
                 wait_for_change(left_s)
-                if took_s > QUICK_LOOK_S:
-                    time.sleep(min(took_s * 4, left_s))
+                if (far := progress.total - progress.over) > FEW_JOBS:
+                    time.sleep(min(far * LOOK_AGAIN_S, LONGEST_LOOK_AGAIN_S, left_s))
 
     def settlements(self, after: int = 0, *, follow: bool = False) -> Iterator[Settlement]:
         """The runs that ended, in the order they did.

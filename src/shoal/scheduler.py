@@ -75,11 +75,11 @@ class Scheduler(Generic[R]):
         """
         try:
             results = self._runner.results(running)
+            if results:
+                self._store.record_results(job, results)
+                self._runner.stage_out(running)
         except BucketError as refused:
             return msgspec.structs.replace(ended, problem=str(refused), retry_helps=False)
-        if results:
-            self._store.record_results(job, results)
-            self._runner.stage_out(running)
         return ended
 
     def settle_job(self, job: Job, ended: Ended, *, take_next: bool) -> Job | None:

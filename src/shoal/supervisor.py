@@ -29,6 +29,10 @@ class SupervisedFleet(Fleet, Protocol):
         """Workers launched from here that ended badly since the last call: name, exit code."""
         ...
 
+    def reclaim_lost(self) -> None:
+        """Clear up after workers that are gone, whether or not they had a job."""
+        ...
+
 
 class Glance(NamedTuple):
     """What the supervisor saw when it last looked."""
@@ -115,6 +119,7 @@ class Supervisor:
             if self.reap(now):
                 backlog = self._store.backlog(now, self._settings.worker_limit)
             self._reap_at = now + SHORTEST_S * 10
+        self._fleet.reclaim_lost()
         alive = self._fleet.size()
         if backlog.ready and now >= self._launch_at:
             wanted = workers_wanted(backlog.ready, backlog.started, 1, self._settings.worker_limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -39,6 +40,7 @@ def run_worker(environment: str, worker: str) -> None:
             worker, opened.layout, opened.bucket, attention, settings.grace_s, os.environ
         )
         scheduler = Scheduler(worker, opened.store, runner, clock, settings, random.random)
+        gc.freeze()  # what is there now stays: no need to look at it again and again
         WorkerLoop(scheduler, runner, attention, clock, settings).run()
     opened.store.close()
     opened.bells.ring_supervisor()

@@ -25,15 +25,16 @@ class Supervision:
     """
 
     def __init__(self, folder: Path, log: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "shoal.cli.main", "up", str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log.open("ab"),
-            stderr=subprocess.STDOUT,
-            env=_variables(),
-            # Ctrl-C is for the demo, which then ends this one in good order.
-            start_new_session=True,
-        )
+        with log.open("ab") as messages:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "shoal.cli.main", "up", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=messages,
+                stderr=messages,
+                env=_variables(),
+                # Ctrl-C is for the demo, which then ends this one in good order.
+                start_new_session=True,
+            )
 
     @property
     def pid(self) -> int:

@@ -32,8 +32,15 @@ class FileState(NamedTuple):
     ctime_ns: int
 
 
-Manifest = dict[str, FileState]
-"""The files of a work folder by relative path, as they were staged in."""
+class Staged(NamedTuple):
+    """A file as it was staged in, and as it lay in the job folder then."""
+
+    copy: FileState
+    original: FileState
+
+
+Manifest = dict[str, Staged]
+"""The files of a work folder by relative path."""
 
 
 class LocalBucket:
@@ -88,8 +95,9 @@ class LocalBucket:
             elif entry.is_dir():
                 os.mkdir(target)
             elif entry.is_file():
+                original = file_state(entry.stat())
                 shutil.copy2(entry.path, target)
-                manifest[relative] = file_state(os.stat(target))
+                manifest[relative] = Staged(file_state(os.stat(target)), original)
             # Sockets, pipes and devices hold nothing that could be copied.
         return manifest
 
@@ -101,8 +109,11 @@ class LocalBucket:
         """
         source_root = str(self.folder_path(folder))
         results = []
+        _open_up(str(work), os.stat(work))
         for relative, entry in _walk(str(work)):
-            if entry.is_symlink():
+            if entry.is_dir(follow_symlinks=False):
+                _open_up(entry.path, entry.stat())
+            elif entry.is_symlink():
                 if _link_was_staged_in(source_root, relative, entry.path):
                     continue
                 _refuse_leaving_link(str(work), relative, entry.path, "result")
@@ -119,13 +130,20 @@ class LocalBucket:
     ) -> bool:
         before = manifest.get(relative)
         now = file_state(entry.stat())
-        if before is None or now[:3] != before[:3]:
+        if before is None or now[:3] != before.copy[:3]:
             return True
-        if now == before:
+        if now == before.copy:
             return False
-        # Only the inode changed (its time can't be set back): perhaps its content too.
+        # Only the inode changed (its time can't be set back): perhaps its content too, which the
+        # original tells, unless that was changed or removed since: then the user's change stands.
         original = f"{source_root}/{relative}"
-        return not os.path.isfile(original) or not filecmp.cmp(original, entry.path, shallow=False)
+        try:
+            if file_state(os.lstat(original)) != before.original:
+                return False
+        except FileNotFoundError:
+            return False
+        filecmp.clear_cache()  # it goes by size and time
+        return not filecmp.cmp(original, entry.path, shallow=False)
 
     def stage_out(self, folder: str, work: Path, results: list[str]) -> None:
         """Move results to the job folder, each complete and on disk when it appears there."""
@@ -133,7 +151,8 @@ class LocalBucket:
         if len(results) >= SYNC_ALL_FROM:
             os.sync()
         folders = {target_root}
-        for relative in results:
+        # Links first, while what they lead to is still there to be copied.
+        for relative in sorted(results, key=lambda relative: not os.path.islink(work / relative)):
             source, target = f"{work}/{relative}", f"{target_root}/{relative}"
             parent = os.path.dirname(target)
             if parent not in folders:
@@ -234,8 +253,11 @@ def remove_tree(path: Path) -> None:
     try:
         shutil.rmtree(path)
     except PermissionError:
-        for folder, _, _ in os.walk(path):
-            os.chmod(folder, stat.S_IRWXU)
+        os.chmod(path, stat.S_IRWXU)
+        for folder, names, _ in os.walk(path):
+            for name in names:
+                if not os.path.islink(below := os.path.join(folder, name)):
+                    os.chmod(below, stat.S_IRWXU)
         shutil.rmtree(path)
 
 
@@ -254,22 +276,30 @@ def _walk(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
                     pending.append(f"{relative}/")
 
 
+def _open_up(folder: str, status: os.stat_result) -> None:
+    """Let us into a folder that an attempt may have shut."""
+    if ~status.st_mode & stat.S_IRWXU:
+        os.chmod(folder, status.st_mode | stat.S_IRWXU)
+
+
 def _copy_link(source_root: str, relative: str, target: str) -> None:
-    """Stage a link in: as a link when it is relative, else as a copy of the file it names."""
-    path = f"{source_root}/{relative}"
-    _refuse_leaving_link(source_root, relative, path, "input")
-    destination = os.readlink(path)
-    if not os.path.isabs(destination):
-        os.symlink(destination, target)
-    elif os.path.isdir(path):
-        shutil.copytree(path, target, symlinks=False)
-    elif os.path.exists(path):
-        shutil.copy2(path, target)
+    _refuse_leaving_link(source_root, relative, f"{source_root}/{relative}", "input")
+    os.symlink(_link_text(source_root, relative), target)
+
+
+def _link_text(root: str, relative: str) -> str:
+    """What a link is to say in a copy of its folder, for it to lead to the copy of its target."""
+    path = f"{root}/{relative}"
+    text = os.readlink(path)
+    above = os.path.dirname(relative)
+    if not os.path.isabs(text) and not os.path.normpath(f"./{above}/{text}").startswith(".."):
+        return text
+    return os.path.relpath(os.path.realpath(path), os.path.realpath(f"{root}/{above}"))
 
 
 def _link_was_staged_in(source_root: str, relative: str, path: str) -> bool:
     original = f"{source_root}/{relative}"
-    return os.path.islink(original) and os.readlink(original) == os.readlink(path)
+    return os.path.islink(original) and _link_text(source_root, relative) == os.readlink(path)
 
 
 def _refuse_leaving_link(root: str, relative: str, path: str, what: str) -> None:
@@ -300,12 +330,20 @@ def _copy_beside(source: str, target: str) -> str:
     """Copy a file to a name beside its target that starts nothing; returns that name."""
     folder = os.path.dirname(target)
     part = f"{folder}/.{os.getpid()}{PART}"
-    shutil.copy2(source, part)
+    try:
+        shutil.copy2(source, part)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
     return part
 
 
 def _sync_file(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except PermissionError:  # its mode keeps even its owner out
+        os.sync()
+        return
     try:
         os.fsync(fd)
     finally:

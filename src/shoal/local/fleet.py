@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,14 @@ import msgspec
 
 from shoal.core.errors import EnvironmentBusy
 from shoal.local import processes
+from shoal.local.bells import IDLE, STOP
 from shoal.local.bucket import remove_tree
 from shoal.local.layout import Layout
 from shoal.ports import Worker
+
+
+GLANCES, GLANCE_S = 10, 0.001
+"""Who looks whether a lock is held holds it for a moment: such moments are waited for."""
 
 
 class LocalFleet:
@@ -55,12 +61,28 @@ class LocalFleet:
 
     def reclaim(self, worker: str) -> bool:
         path = _lock_path(self._layout, worker)
-        if is_locked(path):
+        try:
+            # Held to the end: a worker that is just starting waits, then makes itself a new one.
+            fd = lock_file(path, wait=False)
+        except BlockingIOError:
             return False
-        processes.kill_started_by(worker)
-        remove_tree(self._layout.work / worker)
-        path.unlink(missing_ok=True)
+        try:
+            processes.kill_started_by(worker)
+            remove_tree(self._layout.work / worker)
+            for script in self._layout.work.glob(f"{worker}.*"):
+                script.unlink(missing_ok=True)
+            for kind in (IDLE, STOP):
+                (self._layout.bells / kind / worker).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(fd)
         return True
+
+    def reclaim_lost(self) -> None:
+        """Clear up after workers that were killed, whether or not they had a job then."""
+        for path in self._layout.workers.glob("*.lock"):
+            if not is_locked(path):
+                self.reclaim(path.stem)
 
     def launch(self, count: int) -> None:
         for _ in range(count):
@@ -161,10 +183,18 @@ def lock_file(path: Path, *, wait: bool) -> int:
     Raises:
         BlockingIOError: another process holds it, and we don't wait.
     """
+    tries = 0
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            os.close(fd)
+            tries += 1
+            if tries == GLANCES:
+                raise
+            time.sleep(GLANCE_S)
+            continue
         except BaseException:
             os.close(fd)
             raise
@@ -184,7 +214,7 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look are not in the way
     except BlockingIOError:
         return True
     finally:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,6 +79,16 @@ def find_attempts_in(environment: str) -> dict[str, list[int]]:
     return found
 
 
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process is neither gone nor a zombie, which its parent may not reap for long."""
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def kill_started_by(worker: str) -> int:
     """Kill all that a worker's attempts have started, until nothing is left; returns how many.
 
@@ -97,5 +108,7 @@ def kill_started_by(worker: str) -> int:
             except psutil.Error:
                 continue  # gone meanwhile
         killed += len(found)
-        psutil.wait_procs(found, timeout=1.0)
+        give_up_at = time.monotonic() + 1.0
+        while any(map(_runs, found)) and time.monotonic() < give_up_at:
+            time.sleep(0.001)
     raise OSError(f"processes of worker {worker} can't be killed: {[p.pid for p in found]}")

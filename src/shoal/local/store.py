@@ -7,7 +7,10 @@ on. Submissions are synced to disk before they are acknowledged. A worker's sett
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -51,22 +54,23 @@ CHUNK = 10_000
 """Jobs in one transaction of a bulk submission: large enough to make its sync to disk cheap,
 small enough (a tenth of a second) not to hold up the workers."""
 
+TURN_STEP_S, TURN_TRIES = 50e-6, 2_000
+
 COLUMNS = (
     "status, run, attempt, failures, interruptions, priority, not_before, submitted_at,"
     " delivery_id, worker, started_at, lease_until, finished_at, reason, exit_code, spec"
 )
-_SELECT = f"SELECT {COLUMNS} FROM job"
+_SELECT = f"SELECT {COLUMNS}, seq FROM job"
 _INSERT = (
     f"INSERT INTO job(job_id, {COLUMNS}) VALUES ({', '.join('?' * 17)})"
     " ON CONFLICT(job_id) DO NOTHING"
 )
 _GUARD = " WHERE job_id = ? AND status = ? AND run = ? AND attempt = ?"
-_UPDATE_RUN = f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD + " RETURNING seq"
+_UPDATE_RUN = f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD
 _UPDATE_STATE = (
     "UPDATE job SET status = ?, attempt = ?, failures = ?, interruptions = ?, not_before = ?,"
     " worker = ?, started_at = ?, lease_until = ?, finished_at = ?, reason = ?, exit_code = ?"
     + _GUARD
-    + " RETURNING seq"
 )
 _RECORD = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = (
@@ -76,7 +80,9 @@ _PROMOTE = (
     "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
 )
 _NEXT = (
-    f"{_SELECT} WHERE status = 'Queued' AND not_before = 0"
+    f"SELECT {COLUMNS}, seq, EXISTS (SELECT 1 FROM job"
+    " WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now)"
+    " FROM job WHERE status = 'Queued' AND not_before = 0"
     " AND NOT EXISTS (SELECT 1 FROM flag WHERE name = 'paused')"
     " ORDER BY priority DESC, seq LIMIT 1"
 )
@@ -100,11 +106,14 @@ class SqliteStore:
         self._synced = synced
         self._connection = schema.connect(path, create=create)
         self._execute = self._connection.execute
+        self._turn = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT, 0o644)
+        self._seqs: dict[str, int] = {}
         if not synced:
             self._execute("PRAGMA synchronous = NORMAL")
 
     def close(self) -> None:
         self._connection.close()
+        os.close(self._turn)
 
     # --- submit -----------------------------------------------------------------------------
 
@@ -171,11 +180,17 @@ class SqliteStore:
         self._ring(decision)
 
     def _claim(self, worker: str, now: float, lease_s: float) -> Job | None:
-        self._execute(_PROMOTE, (now,))
-        row = self._execute(_NEXT).fetchone()
-        if row is None:
-            return None
-        job = _job(row)
+        row = self._execute(_NEXT, {"now": now}).fetchone()
+        if row is None or row[-1]:
+            # A retry may have become due; it goes by priority and age like all others.
+            if not self._execute(_PROMOTE, (now,)).rowcount and row is None:
+                return None
+            row = self._execute(_NEXT, {"now": now}).fetchone()
+            if row is None:
+                return None
+        *columns, seq, _due = row
+        job = _job((*columns, seq))
+        self._seqs = {job.job_id: seq}
         return self._write(job, decide(job, Claimed(worker, now + lease_s), now), now).job
 
     # --- a user's calls ---------------------------------------------------------------------
@@ -393,6 +408,7 @@ class SqliteStore:
         try:
             if switch:
                 self._execute("PRAGMA synchronous = FULL")
+            self._take_turn()
             self._execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -402,10 +418,24 @@ class SqliteStore:
                     self._execute("ROLLBACK")
                 raise
             finally:
+                fcntl.flock(self._turn, fcntl.LOCK_UN)
                 if switch:
                     self._execute("PRAGMA synchronous = NORMAL")
         except sqlite3.Error as error:
             raise schema.readable_error(error, self.path) from error
+
+    def _take_turn(self) -> None:
+        """Wait for the others' transactions in steps that fit their length.
+
+        SQLite alone waits a millisecond at least for what takes a tenth of one. When a turn does
+        not come (its holder was stopped, say), the waiting is left to SQLite, which ends it.
+        """
+        for _ in range(TURN_TRIES):
+            try:
+                fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(TURN_STEP_S)
 
     def _commit(self) -> None:
         """The only place where a change becomes true; tests end the process around it."""
@@ -420,6 +450,13 @@ class SqliteStore:
         row = self._execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
         return _job(row) if row is not None else None
 
+    def _seq(self, job_id: str) -> int:
+        """The row of a job; kept from the claim on, as each claim is followed by a report."""
+        seq = self._seqs.get(job_id)
+        if seq is None:
+            seq = self._execute("SELECT seq FROM job WHERE job_id = ?", (job_id,)).fetchone()[0]
+        return seq
+
     def _apply(self, job_id: str, event: Event, now: float) -> Decision:
         job = self._find(job_id)
         return self._write(job, decide(job, event, now), now)
@@ -433,19 +470,19 @@ class SqliteStore:
             self._execute(_INSERT, _row(job))
         else:
             if job.run != old.run:
-                found = self._execute(_UPDATE_RUN, (*_row(job)[1:], *_guard(old))).fetchone()
+                change = self._execute(_UPDATE_RUN, (*_row(job)[1:], *_guard(old)))
             else:
-                found = self._execute(_UPDATE_STATE, (*_state_row(job), *_guard(old))).fetchone()
-            if found is None:
+                change = self._execute(_UPDATE_STATE, (*_state_row(job), *_guard(old)))
+            if change.rowcount != 1:
                 _refuse(old)
             for effect in decision.effects:
                 if isinstance(effect, Record):
-                    self._execute(_RECORD, (found[0], *_attempt_row(effect.attempt)))
+                    self._execute(_RECORD, (self._seq(job.job_id), *_attempt_row(effect.attempt)))
                 elif isinstance(effect, Settle):
                     self._execute(
                         _SETTLE,
                         (
-                            found[0],
+                            self._seq(job.job_id),
                             effect.run,
                             effect.status,
                             effect.reason,
@@ -558,6 +595,7 @@ def _job(row: Sequence[Any]) -> Job:
         reason,
         exit_code,
         spec,
+        _seq,
     ) = row
     state: Queued | Started | Finished
     if status == "Queued":

@@ -1,0 +1,184 @@
+"""What the demo says at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from shoal.cli.output import STYLES, console, duration, one_line
+from shoal.core.job import Ending, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from shoal.demo.example import Example
+    from shoal.demo.story import Facts
+    from shoal.local.layout import Layout
+
+ENDING_STYLES = {
+    Ending.SUCCESSFUL: STYLES[Status.SUCCESSFUL],
+    Ending.FAILED: STYLES[Status.FAILED],
+    Ending.INTERRUPTED: STYLES[Status.CANCELLED],
+    Ending.CANCELLED: STYLES[Status.CANCELLED],
+}
+
+
+def report(
+    facts: Facts, problems: Sequence[str], example: Example, layout: Layout, *, kept: bool
+) -> None:
+    """Print the end of the story.
+
+    Args:
+        facts: all that was measured.
+        problems: what is not as it should be.
+        example: what was run.
+        layout: of the environment.
+        kept: whether the folder stays.
+    """
+    _section("Jobs", _counts(facts))
+    _section("The jobs to which something happened", _attempts(facts))
+    _section("Results: delay in ps at each corner", _delays(facts, example))
+    _section("The killed worker", _kills(facts))
+    if kept:
+        _section("Where it lies", _places(facts, layout))
+        _section("Next", _next_steps(facts, layout))
+    click.echo()
+    if problems:
+        click.secho("Not as it should be:", fg="red", bold=True)
+        for problem in problems:
+            click.secho(f"  {one_line(problem)}", fg="red")
+    else:
+        jobs = len(facts.look.jobs)
+        said = f"All {jobs} jobs are Successful, each settled once, and no worker is left."
+        click.secho(said, fg="green", bold=True)
+
+
+def _section(title: str, content: RenderableType) -> None:
+    from rich.padding import Padding
+
+    click.echo()
+    click.secho(title, bold=True)
+    console().print(Padding(content, (0, 0, 0, 2), expand=False))
+
+
+def _table(*columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _counts(facts: Facts) -> RenderableType:
+    from rich.text import Text
+
+    table = _table(*Status, "workers at most", "workers now", "took")
+    for column in table.columns:
+        column.justify = "right"
+    numbers = [Text(str(facts.look.count(status)), STYLES[status]) for status in Status]
+    table.add_row(
+        *numbers, str(facts.most_workers), str(len(facts.look.workers)), duration(facts.took_s)
+    )
+    return table
+
+
+def _attempts(facts: Facts) -> RenderableType:
+    from rich.text import Text
+
+    table = _table("job", "retries", "attempt", "worker", "took", "ending", "reason")
+    interrupted = [job for _, job, _ in facts.interrupted]
+    for job in {job.job_id: job for job in (*facts.retried, *interrupted)}.values():
+        for attempt in facts.attempts[job.job_id]:
+            first = attempt.attempt == 1
+            table.add_row(
+                Text(one_line(job.job_id) if first else ""),
+                job.retries if first else "",
+                str(attempt.attempt),
+                attempt.worker,
+                duration(attempt.ended_at - attempt.started_at),
+                Text(attempt.ending, ENDING_STYLES[attempt.ending]),
+                Text(one_line(attempt.reason)),
+            )
+    return table
+
+
+def _delays(facts: Facts, example: Example) -> RenderableType:
+    """Process by voltage and temperature; a dash is a corner without a result."""
+    from rich.console import Group
+    from rich.text import Text
+
+    corners = example.corners
+    points = sorted({(of.voltage_v, of.temperature_c) for of in corners})
+    delays = {
+        (of.process, of.voltage_v, of.temperature_c): facts.delays_ps.get(of.name) for of in corners
+    }
+    table = _table("process", *(f"{voltage:.2f} V {heat:g} C" for voltage, heat in points))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for process in dict.fromkeys(of.process for of in corners):
+        row = [delays.get((process, *point)) for point in points]
+        table.add_row(process, *("-" if delay is None else f"{delay:.2f}" for delay in row))
+    if not facts.delays_ps:
+        return table
+    by_delay = sorted(facts.delays_ps, key=facts.delays_ps.__getitem__)
+    ends = [
+        f"{word}: {name}, {facts.delays_ps[name]:.2f} ps"
+        for word, name in (("fastest", by_delay[0]), ("slowest", by_delay[-1]))
+    ]
+    return Group(table, Text("; ".join(ends)))
+
+
+def _kills(facts: Facts) -> RenderableType:
+    from rich.text import Text
+
+    lines = []
+    for kill, job, cost in facts.interrupted:
+        healed_s = cost.ended_at - kill.at
+        last = facts.attempts[job.job_id][-1]
+        lines.append(
+            f"{kill.worker} (process {kill.pid}) got SIGKILL {kill.ran_s:.1f} s into attempt"
+            f" {cost.attempt} of {job.job_id}. {1000 * healed_s:.0f} ms later the job was on the"
+            f" queue again; {last.worker} ended it as attempt {last.attempt}: {last.ending}."
+            f" Retries used up: {job.retries}."
+        )
+    return Text("\n".join(lines) or "none")
+
+
+def _places(facts: Facts, layout: Layout) -> RenderableType:
+    table = _table("", "")
+    table.show_header = False
+    first = next(iter(facts.look.jobs.values()), None)
+    folder = first.spec.folder if first is not None else None
+    for what, where in (
+        ("folder", layout.root),
+        ("results", layout.root / (folder or "") / "result.json"),
+        ("logs", layout.logs),
+        ("database", layout.database),
+        ("settings", layout.settings),
+    ):
+        table.add_row(what, str(where))
+    return table
+
+
+def _next_steps(facts: Facts, layout: Layout) -> RenderableType:
+    import shlex
+    import sys
+
+    from rich.text import Text
+
+    environment = shlex.quote(str(layout.root))
+    steps = [f"shoal status -e {environment}"]
+    if facts.retried:
+        job = facts.retried[0]
+        steps.append(f"shoal status {shlex.quote(job.job_id)} -e {environment}")
+        steps.append(f"shoal logs {shlex.quote(job.job_id)} -e {environment}")
+    from shoal.demo.example import find_example
+
+    collect = find_example() / "collect.py"
+    steps.append(f"{shlex.quote(sys.executable)} {shlex.quote(str(collect))} {environment}")
+    return Text("\n".join(steps))
