@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from shoal.core.errors import BucketError, JobNotFound, NotAllowed
 from shoal.core.intake import is_executable, plan_job
-from shoal.core.job import Attempt, Job, Settlement, Started, Status, Token
+from shoal.core.job import Attempt, Ending, Job, Settlement, Started, Status, Token
 from shoal.core.spec import JobSpec, check_job_id, spec_from_dict, validate
 from shoal.environment import LocalEnvironment, open_environment
 from shoal.ports import Counts, Submission, SubmitReport, Worker
@@ -68,7 +68,8 @@ class Client:
     def __init__(self, environment: LocalEnvironment) -> None:
         self.environment = environment
         self._store = environment.store
-        self._deliveries = (f"{uuid.uuid4().hex}-{number}" for number in count())
+        client = uuid.uuid4().hex[:16]
+        self._deliveries = (f"{client}-{number}" for number in count())
 
     def close(self) -> None:
         """Let go of the environment."""
@@ -122,6 +123,8 @@ class Client:
             BucketError: there is nothing to run in it, or it can't be taken.
             SpecError: an option makes no sense.
         """
+        from shoal.local.watch import problem_with
+
         folder = Path(os.path.abspath(folder))
         if not folder.is_dir():
             raise BucketError(f"{str(folder)!r} is not a folder", "name a job folder")
@@ -137,13 +140,20 @@ class Client:
                 f" (a file ending in {' or '.join(rules.trigger_suffixes)})",
                 "add one, or set trigger_suffix",
             )
+        for name in names:
+            if problem := problem_with(str(folder / name)):
+                raise BucketError(
+                    f"executable {name!a} {problem}", "put a file that holds something in its place"
+                )
         root = self.environment.layout.root
         inside = folder.is_relative_to(root)
         key = folder.relative_to(root).as_posix() if inside else folder.name
         given = {name: value for name, value in options.items() if value is not None}
-        specs = [_with_options(plan_job(f"{key}/{name}", rules), given) for name in names]
+        keys = [f"{key}/{name}".removeprefix("./") for name in names]
+        specs = [_with_options(plan_job(key, rules), given) for key in keys]
         bucket = self.environment.bucket
         if not inside:
+            bucket.refuse_existing(key)
             for name in names:
                 self._store.disarm(f"{key}/{name}", bucket.version(folder / name))
             bucket.put_folder(folder, key, names)
@@ -212,17 +222,20 @@ class Client:
             JobNotFound: there was no such attempt.
         """
         token = token or job.token
+        worker: str | None
         if isinstance(job.state, Started) and token == job.token:
             worker = job.state.lease.worker
         else:
-            of = {attempt.token: attempt.worker for attempt in self.attempts(job.job_id)}
+            of = {attempt.token: attempt for attempt in self.attempts(job.job_id)}
             if token not in of:
                 if token.attempt == 0:
                     return None
                 raise JobNotFound(
                     f"job {job.job_id!r} has no attempt {token}", "'shoal status JOB' lists them"
                 )
-            worker = of[token]
+            # A worker's live log is that of its next attempt soon, unless it went away in this one.
+            lost = of[token].ending is Ending.INTERRUPTED
+            worker = of[token].worker if lost else None
         return self.environment.layout.find_log(job.job_id, token, worker)
 
     # --- wait -------------------------------------------------------------------------------

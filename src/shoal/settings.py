@@ -114,8 +114,12 @@ def _read_file(file: Path) -> dict[str, Any]:
             return tomllib.load(stream)
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file} is not valid TOML ({error})", "mend that line") from None
+    except OSError as error:
+        raise SettingsError(
+            f"{file} can't be read ({error.strerror})", "mend or remove it"
+        ) from None
 
 
 def _plain(name: str, text: str) -> object:

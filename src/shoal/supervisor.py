@@ -29,8 +29,8 @@ class SupervisedFleet(Fleet, Protocol):
         """Workers launched from here that ended badly since the last call: name, exit code."""
         ...
 
-    def reclaim_lost(self) -> None:
-        """Clear up after workers that are gone, whether or not they had a job."""
+    def reclaim_lost(self) -> int:
+        """Clear up after workers that are gone, with a job or without; returns how many."""
         ...
 
 
@@ -77,6 +77,7 @@ class Supervisor:
         self._reap_at = 0.0
         self._failed_launches = 0
         self._launch_at = 0.0
+        self._workers = 0
 
     def run(self, *, until_idle: bool) -> None:
         """Supervise until asked to leave; or, when `until_idle`, until all is done and gone."""
@@ -114,19 +115,23 @@ class Supervisor:
     def look(self, now: float) -> Glance:
         """Reap what was lost and launch what is wanted."""
         self._note_failed_launches(now)
+        if self._fleet.reclaim_lost():
+            self._reap_at = 0.0
         backlog = self._store.backlog(now, self._settings.worker_limit)
         if backlog.started and now >= self._reap_at:
             if self.reap(now):
                 backlog = self._store.backlog(now, self._settings.worker_limit)
             self._reap_at = now + SHORTEST_S * 10
-        self._fleet.reclaim_lost()
         alive = self._fleet.size()
+        if left := max(0, self._workers - alive):
+            self._report(f"{left} worker{'s' * (left != 1)} left, {alive} in all")
         if backlog.ready and now >= self._launch_at:
             wanted = workers_wanted(backlog.ready, backlog.started, 1, self._settings.worker_limit)
             if more := workers_to_launch(wanted, alive):
                 self._fleet.launch(more)
                 alive += more
                 self._report(f"{more} worker{'s' * (more != 1)} started, {alive} in all")
+        self._workers = alive
         return Glance(backlog, alive)
 
     def reap(self, now: float) -> int:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
+from shoal.core.confirm import Outcome
+from shoal.core.errors import StaleToken
+from shoal.core.job import Status
+from shoal.local.bells import Bells
+from shoal.local.store import SqliteStore
+
+CONFIRMED = Outcome(True, "confirmed", 0)
+FAR_FUTURE = 4e9
 FINISHED = ("Successful", "Failed", "Cancelled")
 LEASE = ("worker", "started_at", "lease_until")
 
@@ -76,12 +85,12 @@ def _read(connection: sqlite3.Connection) -> Table:
     columns = ", ".join(Row._fields)
     rows = [Row(*row) for row in connection.execute(f"SELECT {columns} FROM job")]
     names = {row.seq: row.job_id for row in rows}
-    attempts: dict[str, list[AttemptRow]] = defaultdict(list)
+    attempts: dict[str, list[AttemptRow]] = {row.job_id: [] for row in rows}
     for seq, *attempt in connection.execute(
         "SELECT seq, run, attempt, worker, ending, reason FROM attempt ORDER BY seq, run, attempt"
     ):
         attempts[names[seq]].append(AttemptRow(*attempt))
-    settled: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    settled: dict[str, list[tuple[int, str]]] = {row.job_id: [] for row in rows}
     for seq, run, status in connection.execute(
         "SELECT seq, run, status FROM settlement WHERE seq IS NOT NULL ORDER BY cursor"
     ):
@@ -115,3 +124,23 @@ def _check_story(job: Row, attempts: list[AttemptRow], settled: list[tuple[int, 
         is_successful = (run, "Successful") in settled
         assert successful.count(True) == is_successful, job
         assert not is_successful or successful[-1], job
+
+
+def finish_all(database: Path) -> Table:
+    """Let another worker do all that is left to do, after whatever has become of the last one."""
+    store = SqliteStore(database, Bells(database.parent / "bells"), create=False)
+    try:
+        started = store.jobs(statuses=[Status.STARTED])
+        reaped = store.reap(lambda worker: True, FAR_FUTURE, limit=1_000)
+        assert {job.job_id for job in reaped} == {job.job_id for job in started}
+        store.resume()
+        job = store.claim("another-worker", FAR_FUTURE, 60.0)
+        while job is not None:
+            job = store.settle(job, CONFIRMED, FAR_FUTURE, 0.0, 60.0)
+        assert store.counts().live == 0
+        for lost in started:
+            with pytest.raises(StaleToken):
+                store.settle(lost, CONFIRMED, FAR_FUTURE, 0.0, 60.0)
+    finally:
+        store.close()
+    return read_consistent(database)

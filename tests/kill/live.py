@@ -49,6 +49,13 @@ class LiveEnvironment:
         """Start one worker, as a fleet does."""
         return self._start("shoal.cli.worker", str(self.layout.root), name)
 
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a `shoal` command to its end."""
+        command = [sys.executable, "-P", "-m", "shoal.cli.main", *arguments]
+        return subprocess.run(
+            command, env=self._variables, capture_output=True, text=True, check=False
+        )
+
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],

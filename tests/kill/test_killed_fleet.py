@@ -152,3 +152,7 @@ def _check_nothing_left(environment: LiveEnvironment) -> None:
     assert list(layout.work.iterdir()) == []
     assert list(layout.workers.iterdir()) == []
     assert [path for path in layout.bells.rglob("*") if not path.is_dir()] == []
+    for log in (layout.logs / "workers").iterdir():
+        assert "Traceback" not in log.read_text()
+    doctor = environment.run("doctor", "-e", str(layout.root))
+    assert doctor.returncode == 0, doctor.stdout

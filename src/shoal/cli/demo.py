@@ -54,11 +54,17 @@ def command(folder: Path | None, keep: bool, corners: int) -> None:
     """
     from shoal.cli.main import EXIT_UNSUCCESSFUL
     from shoal.demo.example import Example
+    from shoal.demo.story import DemoFailed
 
     example = Example(corners)
     with _folder(folder, keep=keep) as place:
-        if not _run(place, example, kept=keep):
-            raise click.exceptions.Exit(EXIT_UNSUCCESSFUL)
+        try:
+            good = _run(place, example, kept=keep)
+        except DemoFailed as failed:
+            click.secho(f"shoal: {failed}", err=True, fg="red")
+            good = False
+    if not good:
+        raise click.exceptions.Exit(EXIT_UNSUCCESSFUL)
 
 
 def _run(folder: Path, example: Example, *, kept: bool) -> bool:
@@ -76,11 +82,25 @@ def _run(folder: Path, example: Example, *, kept: bool) -> bool:
         try:
             with screen(len(example.corners), workers) as shown:
                 facts = Story(client, supervision, example, shown).run()
+        except KeyboardInterrupt:
+            click.echo("interrupted: the workers finish what they run and leave", err=True)
+            if kept:
+                click.echo(f"everything lies in {folder}", err=True)
+            raise
         finally:
+            _let_nothing_interrupt()
             supervision.end_all(client)
         wrong = problems(facts, example.corners)
         report(facts, wrong, example, client.environment.layout, kept=kept)
     return not wrong
+
+
+def _let_nothing_interrupt() -> None:
+    """From here on the processes of the demo are ended, which must not stop half-way."""
+    import signal
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _write_settings(folder: Path) -> int:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.output import STYLES, console, duration, one_line
+from shoal.cli.output import STYLES, duration, new_table, one_line, print_block
 from shoal.core.job import Ending, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rich.console import RenderableType
-    from rich.table import Table
 
     from shoal.demo.example import Example
     from shoal.demo.story import Facts
@@ -44,8 +44,8 @@ def report(
     _section("Results: delay in ps at each corner", _delays(facts, example))
     _section("The killed worker", _kills(facts))
     if kept:
-        _section("Where it lies", _places(facts, layout))
-        _section("Next", _next_steps(facts, layout))
+        _section("Where it lies", _places(layout))
+        _section("Next", _next_steps(facts, layout, example))
     click.echo()
     if problems:
         click.secho("Not as it should be:", fg="red", bold=True)
@@ -62,49 +62,48 @@ def _section(title: str, content: RenderableType) -> None:
 
     click.echo()
     click.secho(title, bold=True)
-    console().print(Padding(content, (0, 0, 0, 2), expand=False))
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    print_block(Padding(content, (0, 0, 0, 2), expand=False))
 
 
 def _counts(facts: Facts) -> RenderableType:
     from rich.text import Text
 
-    table = _table(*Status, "workers at most", "workers now", "took")
+    table = new_table(*Status, "most queued", "most workers", "workers now", "took")
     for column in table.columns:
         column.justify = "right"
     numbers = [Text(str(facts.look.count(status)), STYLES[status]) for status in Status]
     table.add_row(
-        *numbers, str(facts.most_workers), str(len(facts.look.workers)), duration(facts.took_s)
+        *numbers,
+        str(facts.most_queued),
+        str(facts.most_workers),
+        str(len(facts.look.workers)),
+        duration(facts.took_s),
     )
     return table
 
 
 def _attempts(facts: Facts) -> RenderableType:
+    from rich.console import Group
+    from rich.padding import Padding
     from rich.text import Text
 
-    table = _table("job", "retries", "attempt", "worker", "took", "ending", "reason")
+    parts: list[RenderableType] = []
     interrupted = [job for _, job, _ in facts.interrupted]
     for job in {job.job_id: job for job in (*facts.retried, *interrupted)}.values():
+        heading = f": retries {job.retries}, interruptions {job.interruptions}"
+        status = Text(job.status, STYLES[job.status])
+        parts.append(Text.assemble(f"{one_line(job.job_id)} is ", status, heading))
+        table = new_table("attempt", "worker", "took", "ending", "reason")
         for attempt in facts.attempts[job.job_id]:
-            first = attempt.attempt == 1
             table.add_row(
-                Text(one_line(job.job_id) if first else ""),
-                job.retries if first else "",
                 str(attempt.attempt),
                 attempt.worker,
                 duration(attempt.ended_at - attempt.started_at),
                 Text(attempt.ending, ENDING_STYLES[attempt.ending]),
                 Text(one_line(attempt.reason)),
             )
-    return table
+        parts.append(Padding(table, (0, 0, 0, 2), expand=False))
+    return Group(*parts)
 
 
 def _delays(facts: Facts, example: Example) -> RenderableType:
@@ -117,7 +116,7 @@ def _delays(facts: Facts, example: Example) -> RenderableType:
     delays = {
         (of.process, of.voltage_v, of.temperature_c): facts.delays_ps.get(of.name) for of in corners
     }
-    table = _table("process", *(f"{voltage:.2f} V {heat:g} C" for voltage, heat in points))
+    table = new_table("process", *(f"{voltage:.2f} V {heat:g} C" for voltage, heat in points))
     for column in table.columns[1:]:
         column.justify = "right"
     for process in dict.fromkeys(of.process for of in corners):
@@ -138,7 +137,7 @@ def _kills(facts: Facts) -> RenderableType:
 
     lines = []
     for kill, job, cost in facts.interrupted:
-        healed_s = cost.ended_at - kill.at
+        healed_s = max(0.0, cost.ended_at - kill.at)
         last = facts.attempts[job.job_id][-1]
         lines.append(
             f"{kill.worker} (process {kill.pid}) got SIGKILL {kill.ran_s:.1f} s into attempt"
@@ -149,14 +148,12 @@ def _kills(facts: Facts) -> RenderableType:
     return Text("\n".join(lines) or "none")
 
 
-def _places(facts: Facts, layout: Layout) -> RenderableType:
-    table = _table("", "")
+def _places(layout: Layout) -> RenderableType:
+    table = new_table("", "")
     table.show_header = False
-    first = next(iter(facts.look.jobs.values()), None)
-    folder = first.spec.folder if first is not None else None
     for what, where in (
         ("folder", layout.root),
-        ("results", layout.root / (folder or "") / "result.json"),
+        ("results", layout.root / "*" / "result.json"),
         ("logs", layout.logs),
         ("database", layout.database),
         ("settings", layout.settings),
@@ -165,20 +162,26 @@ def _places(facts: Facts, layout: Layout) -> RenderableType:
     return table
 
 
-def _next_steps(facts: Facts, layout: Layout) -> RenderableType:
+def _next_steps(facts: Facts, layout: Layout, example: Example) -> RenderableType:
     import shlex
+    import shutil
     import sys
 
     from rich.text import Text
 
-    environment = shlex.quote(str(layout.root))
-    steps = [f"shoal status -e {environment}"]
-    if facts.retried:
-        job = facts.retried[0]
-        steps.append(f"shoal status {shlex.quote(job.job_id)} -e {environment}")
-        steps.append(f"shoal logs {shlex.quote(job.job_id)} -e {environment}")
-    from shoal.demo.example import find_example
+    shoal = "shoal" if shutil.which("shoal") else sys.argv[0]
+    jobs = [job.job_id for job in facts.retried]
+    steps = [
+        [shoal, "status", "-e", str(layout.root)],
+        *([shoal, "status", job, "-e", str(layout.root)] for job in jobs),
+        *([shoal, "logs", job, "-e", str(layout.root)] for job in jobs),
+        ["python3", _shortest(example.folder / "collect.py"), str(layout.root)],
+    ]
+    return Text("\n".join(map(shlex.join, steps)))
 
-    collect = find_example() / "collect.py"
-    steps.append(f"{shlex.quote(sys.executable)} {shlex.quote(str(collect))} {environment}")
-    return Text("\n".join(steps))
+
+def _shortest(path: Path) -> str:
+    """A path as a person would type it here."""
+    import os
+
+    return min(str(path), os.path.relpath(path), key=len)

@@ -27,7 +27,9 @@ KIND_STYLES = {
     Kind.TROUBLE: "red",
     Kind.RECOVERY: "green",
 }
-SHOWN = (Status.SUCCESSFUL, Status.FAILED, Status.STARTED, Status.QUEUED)
+SHOWN = {Status.SUCCESSFUL: "█", Status.FAILED: "█", Status.STARTED: "▓", Status.QUEUED: "░"}
+"""The statuses a job can have here, and what the bar draws for one where there are no colours."""
+
 BAR_CELLS = 60
 PLAIN_EVERY_S = 3.0
 
@@ -127,14 +129,15 @@ class TerminalScreen:
         return Padding(picture, (1, 0, 0, 0))
 
     def _bar(self, now: Look) -> Text:
-        """A piece for each job, in the colour of its status."""
+        """A piece for each job, drawn by its status."""
         from rich.text import Text
 
-        cell = "━" * max(1, BAR_CELLS // self._jobs)
+        width = max(1, BAR_CELLS // self._jobs)
         bar = Text()
-        for status in SHOWN:
-            bar.append(cell * now.count(status), STYLES[status])
-        return bar.append(cell * (self._jobs - len(now.jobs)), "bright_black")
+        for status, cell in SHOWN.items():
+            bar.append(cell * width * now.count(status), STYLES[status])
+        bar.append("·" * width * (self._jobs - len(now.jobs)), "dim")
+        return bar.append(f"  {now.over} of {self._jobs} over")
 
 
 def _worker_line(now: Look, worker: str) -> Text:

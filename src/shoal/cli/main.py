@@ -82,9 +82,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; errors made on purpose end with their text and an exit code."""
     try:
-        cli.main(prog_name="shoal", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        # In this mode click returns the code of a command that asks for an exit; verbs return None.
+        sys.exit(cli.main(prog_name="shoal", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(EXIT_BAD_INPUT)

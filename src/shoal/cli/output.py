@@ -13,7 +13,8 @@ import msgspec
 from shoal.core.job import Attempt, Finished, Job, Queued, Settlement, Started, Status
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 STYLES = {
     Status.QUEUED: "cyan",
@@ -24,6 +25,8 @@ STYLES = {
 }
 WIDE = 10_000
 MAX_CELL = 200
+GAP = "  "
+MIN_CUT = 20
 
 
 def say(text: str) -> None:
@@ -43,23 +46,62 @@ def console() -> Console:
     return Console(soft_wrap=False, width=None if sys.stdout.isatty() else WIDE, highlight=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str | Status]]) -> None:
-    """An aligned table; a status gets its colour. Cells are text, never markup."""
-    from rich import box
-    from rich.table import Table
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Status]], *, cut: bool = False
+) -> None:
+    """An aligned table; a status gets its colour. Cells are text, never markup.
+
+    Args:
+        columns: their headings.
+        rows: the cells.
+        cut: on a terminal, cut the last column so that each row is one line.
+    """
+    from rich.cells import set_cell_size
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
+    lines = [
+        [
+            Text(cell, STYLES[cell]) if isinstance(cell, Status) else Text(one_line(cell))
+            for cell in row
+        ]
+        for row in rows
+    ]
+    out = console()
+    if cut and sys.stdout.isatty():
+        widths = [
+            max(len(name), *(line[at].cell_len for line in lines))
+            for at, name in enumerate(columns[:-1])
+        ]
+        left = max(MIN_CUT, out.width - sum(widths) - len(widths) * len(GAP))
+        for line in lines:
+            if line[-1].cell_len > left:
+                line[-1] = Text(set_cell_size(line[-1].plain, left - 1).rstrip() + "…")
+    table = new_table(*columns)
+    for line in lines:
+        table.add_row(*line)
+    print_block(table)
+
+
+def new_table(*columns: str) -> Table:
+    """An empty table in the one look that all of ours have."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, len(GAP), 0, 0), header_style="dim")
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(
-            *(
-                Text(cell, style=STYLES[cell]) if isinstance(cell, Status) else Text(one_line(cell))
-                for cell in row
-            )
-        )
-    console().print(table)
+    return table
+
+
+def print_block(content: RenderableType) -> None:
+    """Print what rich makes of it, without the spaces it puts at the ends of lines."""
+    out = console()
+    if sys.stdout.isatty():
+        out.print(content)
+        return
+    with out.capture() as captured:
+        out.print(content)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def one_line(text: str) -> str:
@@ -73,6 +115,13 @@ def clock_time(at: float | None) -> str:
     if at is None:
         return "-"
     return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_time(at: float, now: float) -> str:
+    """A time for people, without the date when that is today's."""
+    moment, today = (datetime.fromtimestamp(of).astimezone() for of in (at, now))
+    full = clock_time(at)
+    return full.partition(" ")[2] if moment.date() == today.date() else full
 
 
 def iso_time(at: float) -> str:

@@ -10,7 +10,8 @@ from shoal.cli.options import environment_option, jobs_argument, json_option
 
 if TYPE_CHECKING:
     from shoal.client import Client
-    from shoal.core.job import Job, Status, Token
+    from shoal.core.job import Attempt, Job, Status, Token
+    from shoal.ports import Counts
 
 
 @click.command("status", short_help="Counts and jobs, or one job with its attempts.")
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
     help="Only jobs with this status; may be given more than once.",
 )
 @click.option(
-    "-n", "--limit", default=20, show_default=True, metavar="N", help="Jobs to list; 0 lists all."
+    "-n",
+    "--limit",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Jobs to list; 0 lists all.",
 )
 def command(
     jobs: tuple[str, ...], environment: str | None, as_json: bool, only: tuple[str, ...], limit: int
@@ -43,17 +50,20 @@ def command(
 
     statuses = [Status(name) for name in only]
     with connect(environment, create=False) as client:
+        counts = client.counts()
         if jobs:
             found = client.select(jobs, statuses)
             if len(jobs) == 1 and len(found) == 1 and found[0].job_id == jobs[0]:
                 _show_one(client, found[0], as_json)
                 return
+            total = len(found)
+            found = found[: limit or None]
         else:
             found = client.jobs(None, statuses, limit or None)
+            total = sum(counts.by_status[status] for status in statuses or Status)
         if as_json:
             from shoal.cli.output import job_item
 
-            counts = client.counts()
             print_json(
                 {
                     "counts": counts.by_status,
@@ -63,19 +73,18 @@ def command(
                 }
             )
             return
-        _show_many(client, found, limit if not jobs else 0)
+        _show_many(client, counts, found, total)
 
 
-def _show_many(client: Client, found: list[Job], limit: int) -> None:
+def _show_many(client: Client, counts: Counts, found: list[Job], total: int) -> None:
     import time
 
-    from shoal.cli.output import job_state_text, print_table
+    from shoal.cli.output import job_state_text, print_table, say
 
     now = time.time()
-    counts = client.counts()
     _print_counts(counts.by_status, len(client.workers()), client.is_paused())
     if found:
-        shown = found[:limit] if limit else found
+        click.echo()
         print_table(
             ("job", "status", "run", "attempt", "retries", ""),
             [
@@ -87,13 +96,14 @@ def _show_many(client: Client, found: list[Job], limit: int) -> None:
                     job.retries,
                     job_state_text(job, now),
                 )
-                for job in shown
+                for job in found
             ],
+            cut=True,
         )
-        if limit and counts.total > len(shown):
-            click.echo(f"The newest {len(shown)} of {counts.total:,}; -n 0 lists all.", err=True)
+    if total > len(found):
+        say(f"The newest {len(found):,} of {total:,}; -n 0 lists all.")
     if counts.live and not client.is_supervised() and not client.workers():
-        click.echo("Nobody works on these jobs: start 'shoal up'.", err=True)
+        say("Nobody works on these jobs: start 'shoal up'.")
 
 
 def _print_counts(by_status: dict[Status, int], workers: int, paused: bool) -> None:
@@ -109,17 +119,7 @@ def _print_counts(by_status: dict[Status, int], workers: int, paused: bool) -> N
 
 
 def _show_one(client: Client, job: Job, as_json: bool) -> None:
-    import time
-
-    from shoal.cli.output import (
-        attempt_item,
-        clock_time,
-        duration,
-        job_item,
-        job_state_text,
-        print_json,
-        print_table,
-    )
+    from shoal.cli.output import attempt_item, job_item, print_json
     from shoal.core.job import Started
 
     def log_of(token: Token) -> str | None:
@@ -132,41 +132,58 @@ def _show_one(client: Client, job: Job, as_json: bool) -> None:
         item["attempts"] = [attempt_item(attempt, log_of(attempt.token)) for attempt in attempts]
         print_json(item)
         return
-    print_table(
-        ("job", "status", "run", "retries", "interruptions", "submitted", ""),
-        [
-            (
-                job.job_id,
-                job.status,
-                str(job.run),
-                job.retries,
-                str(job.interruptions),
-                clock_time(job.submitted_at),
-                job_state_text(job, time.time()),
-            )
-        ],
+    _print_job(job)
+    _print_attempts(job, attempts)
+    tokens = [attempt.token for attempt in attempts]
+    if isinstance(job.state, Started):
+        tokens.append(job.token)
+    for token in tokens:
+        click.echo(f"output of {token}: {log_of(token) or 'none'}")
+
+
+def _print_job(job: Job) -> None:
+    import time
+
+    from rich.text import Text
+
+    from shoal.cli.output import STYLES, clock_time, console, job_state_text, one_line
+
+    said = one_line(job_state_text(job, time.time()))
+    status = Text(job.status, STYLES[job.status])
+    heading = Text.assemble(one_line(job.job_id), " is ", status, f": {said}" if said else "")
+    console().print(heading, overflow="fold")
+    click.echo(
+        f"run {job.run}, retries {job.retries}, interruptions {job.interruptions},"
+        f" submitted {clock_time(job.submitted_at)}"
     )
+    click.echo()
+
+
+def _print_attempts(job: Job, attempts: list[Attempt]) -> None:
+    """A line for each attempt, the one that runs last."""
+    import time
+
+    from shoal.cli.output import duration, print_table, short_time
+    from shoal.core.job import Started
+
+    now = time.time()
     rows = [
         (
             str(attempt.token),
             attempt.worker,
-            clock_time(attempt.started_at),
+            short_time(attempt.started_at, now),
             duration(attempt.ended_at - attempt.started_at),
             "-" if attempt.exit_code is None else str(attempt.exit_code),
             str(attempt.ending),
             attempt.reason,
-            log_of(attempt.token) or "(no output)",
         )
         for attempt in attempts
     ]
     if isinstance(job.state, Started):
         lease = job.state.lease
-        ran = duration(time.time() - lease.started_at)
-        log = log_of(job.token) or "(no output yet)"
-        rows.append(
-            (str(job.token), lease.worker, clock_time(lease.started_at), ran, "-", "runs", "", log)
-        )
+        started = short_time(lease.started_at, now)
+        ran = duration(now - lease.started_at)
+        rows.append((str(job.token), lease.worker, started, ran, "-", "runs", ""))
     if rows:
-        print_table(
-            ("attempt", "worker", "started", "took", "exit", "ending", "reason", "log"), rows
-        )
+        print_table(("attempt", "worker", "started", "took", "exit", "ending", "reason"), rows)
+        click.echo()

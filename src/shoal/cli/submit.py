@@ -85,11 +85,13 @@ def command(
     given = [bool(paths), jobs_file is not None, shell_command is not None or sweep is not None]
     if sum(given) != 1:
         raise click.UsageError("Give job folders, or --command, or --file, or --sweep.")
+    if shell_command is not None and not shell_command.strip():
+        raise click.UsageError("--command is empty.")
     if sweep is not None and shell_command is None:
         raise click.UsageError("--sweep needs a --command with {column} in it.")
-    if jobs_file is not None and (options or job_id):
+    if jobs_file is not None and (options or job_id is not None):
         raise click.UsageError("With --file, each job says itself what it is: leave out options.")
-    if paths and job_id:
+    if paths and job_id is not None:
         raise click.UsageError("A job folder's id is the path of its executable: leave out --id.")
     with connect(environment) as client:
         if paths:
@@ -109,7 +111,7 @@ def command(
 def _submit_one(client: Client, job: dict[str, Any], job_id: str | None, as_json: bool) -> None:
     from shoal.client import new_job_id
 
-    name = job_id or new_job_id("command")
+    name = job_id if job_id is not None else new_job_id("command")
     report = client.submit({**job, "job_id": name})
     _report(report.accepted, report.unchanged, [name], as_json)
 

@@ -31,12 +31,13 @@ def plan_sweep(
     Raises:
         SpecError: what is wrong, and in which line of the file.
     """
+    _refuse_quoted(template)
     rows = _read_rows(file)
-    name = None if job_id else new_job_id("sweep")
+    name = None if job_id is not None else new_job_id("sweep")
     width = len(str(len(rows)))
     specs: dict[str, JobSpec] = {}
     for number, (line, row) in enumerate(rows, 1):
-        row_id = _fill(job_id, row, quote=False) if job_id else f"{name}/{number:0{width}}"
+        row_id = f"{name}/{number:0{width}}" if job_id is None else _fill(job_id, row, quote=False)
         if row_id in specs:
             raise SpecError(
                 f"{file} line {line}: two rows have the job id {row_id!r}",
@@ -70,6 +71,28 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     if not rows:
         raise SpecError(f"{file} has no rows below its header", "add one a job")
     return rows
+
+
+def _refuse_quoted(template: str) -> None:
+    """Values are quoted for the shell, which is of no use, and no safety, inside other quotes."""
+    columns = {match.start(): match[0] for match in PLACEHOLDER.finditer(template) if match[1]}
+    quote = ""
+    escaped = False
+    for at, char in enumerate(template):
+        if at in columns and (quote or escaped):
+            raise SpecError(
+                f"{columns[at]} stands {'in quotes' if quote else 'behind a backslash'}"
+                f" in the command {template!r}",
+                "leave those out: the value is quoted for the shell already",
+            )
+        if escaped:
+            escaped = False
+        elif char == "\\" and quote != "'":
+            escaped = True
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"`":
+            quote = char
 
 
 def _fill(template: str, row: dict[str, str], *, quote: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
 
     from shoal.environment import LocalEnvironment
     from shoal.local.attention import SignalAttention
+
+DRAIN_EVERY_S = 0.5
 
 
 @click.command("up", short_help="Watch a folder and run its jobs.")
@@ -111,17 +112,26 @@ def run_supervisor(
         supervisor.run(until_idle=until_idle)
         if attention.draining:
             _drain(opened, attention, report)
+        elif until_idle:
+            counts = opened.store.counts().by_status
+            said = ", ".join(f"{number:,} {status}" for status, number in counts.items() if number)
+            report(f"all jobs are over and all workers gone: {said or 'there were no jobs'}")
 
 
 def _drain(
     opened: LocalEnvironment, attention: SignalAttention, report: Callable[[str], None]
 ) -> None:
     """Ask the workers to leave after what they run, and wait for them."""
-    opened.fleet.drain()
     asked = attention.drain_requests
+    said = 0
     while (alive := opened.fleet.size()) and attention.drain_requests == asked:
-        report(f"draining: {alive} worker{'s' * (alive != 1)} to finish; Ctrl-C leaves them alone")
-        attention.wait(5.0)
+        # Again and again: one that was only starting up could not hear it the first time.
+        opened.fleet.drain()
+        if alive != said:
+            workers = f"{alive} worker{'s' * (alive != 1)}"
+            report(f"draining: {workers} to finish; Ctrl-C again leaves them to themselves")
+            said = alive
+        attention.wait(DRAIN_EVERY_S)
     if alive:
-        report(f"{alive} worker{'s' * (alive != 1)} go on alone and leave after what they run")
-    sys.stderr.flush()
+        workers = f"{alive} worker{'s' * (alive != 1)}"
+        report(f"not waiting for {workers}: they finish what they run, then leave")

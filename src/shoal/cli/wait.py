@@ -36,14 +36,16 @@ def command(
             say("Nobody works on this environment: start 'shoal up' in another terminal.")
         with progress_bar() as show:
             progress = client.wait(jobs, timeout_s=timeout, on_progress=show)
+    left = progress.total - progress.over
     counts = {str(status): number for status, number in progress.by_status.items() if number}
     if as_json:
         print_json({"by_status": counts, "over": progress.over, "total": progress.total})
     else:
         said = ", ".join(f"{number:,} {status}" for status, number in counts.items()) or "no jobs"
-        left = progress.total - progress.over
         say(said if not left else f"time is up with {left:,} not over: {said}")
     if not progress.all_successful:
+        if not as_json and not left:
+            say("'shoal status --status Failed --status Cancelled' says why")
         raise click.exceptions.Exit(EXIT_UNSUCCESSFUL)
 
 
@@ -63,6 +65,7 @@ def progress_bar() -> Iterator[Callable[[Progress], None] | None]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        TextColumn("left "),
         TextColumn("{task.description}"),
     )
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -41,7 +41,10 @@ def run_worker(environment: str, worker: str) -> None:
         )
         scheduler = Scheduler(worker, opened.store, runner, clock, settings, random.random)
         gc.freeze()  # what is there now stays: no need to look at it again and again
-        WorkerLoop(scheduler, runner, attention, clock, settings).run()
+        try:
+            WorkerLoop(scheduler, runner, attention, clock, settings).run()
+        finally:
+            runner.close()
     opened.store.close()
     opened.bells.ring_supervisor()
 

@@ -14,7 +14,7 @@ def command(environment: str | None, as_json: bool) -> None:
     """List the workers that are alive, and the job each runs."""
     import time
 
-    from shoal.cli.output import clock_time, duration, iso_time, print_json, print_table, say
+    from shoal.cli.output import duration, iso_time, print_json, print_table, say, short_time
     from shoal.client import connect
     from shoal.core.job import Started, Status
 
@@ -52,7 +52,7 @@ def command(environment: str | None, as_json: bool) -> None:
             (
                 worker.worker,
                 str(worker.pid),
-                clock_time(worker.started_at),
+                short_time(worker.started_at, now),
                 job.job_id if job is not None else "(idle)",
                 duration(now - lease.started_at) if lease is not None else "",
             )

@@ -12,7 +12,7 @@ import msgspec
 from shoal.core.spec import JobSpec
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """The facts about an attempt that ended, gathered by a runner.
 
     Args:
@@ -36,7 +36,7 @@ class Ended(msgspec.Struct, frozen=True):
     last_output: str = ""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """The verdict on an attempt, with its reason in words."""
 
     confirmed: bool

@@ -39,7 +39,7 @@ class Token(NamedTuple):
         return f"{self.run}.{self.attempt}"
 
 
-class Lease(msgspec.Struct, frozen=True):
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """Who owns a started job, since when and until when (seconds since the epoch)."""
 
     worker: str
@@ -47,19 +47,19 @@ class Lease(msgspec.Struct, frozen=True):
     until: float
 
 
-class Queued(msgspec.Struct, frozen=True):
+class Queued(msgspec.Struct, frozen=True, gc=False):
     """Waiting to be claimed, not before a time (0: at once)."""
 
     not_before: float = 0.0
 
 
-class Started(msgspec.Struct, frozen=True):
+class Started(msgspec.Struct, frozen=True, gc=False):
     """Running on a worker under a lease."""
 
     lease: Lease
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """Over, with a status that is final, the reason for it, and the time."""
 
     status: Status
@@ -68,7 +68,7 @@ class Finished(msgspec.Struct, frozen=True):
     finished_at: float
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """The durable unit of work.
 
     Args:
@@ -127,7 +127,7 @@ class Ending(StrEnum):
     CANCELLED = "cancelled"
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """The record of one attempt that ended. Times in seconds since the epoch."""
 
     run: int
@@ -145,7 +145,7 @@ class Attempt(msgspec.Struct, frozen=True):
         return Token(self.run, self.attempt)
 
 
-class Settlement(msgspec.Struct, frozen=True):
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """One run that ended: a line on the finished or failed queue.
 
     Args:

@@ -24,28 +24,28 @@ from shoal.core.spec import JobSpec
 # --- events -------------------------------------------------------------------------------------
 
 
-class Submitted(msgspec.Struct, frozen=True):
+class Submitted(msgspec.Struct, frozen=True, gc=False):
     """A submission arrived; `delivery_id` names it, so that a second delivery is recognised."""
 
     spec: JobSpec
     delivery_id: str
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class Claimed(msgspec.Struct, frozen=True, gc=False):
     """A worker takes the job until a time."""
 
     worker: str
     lease_until: float
 
 
-class Renewed(msgspec.Struct, frozen=True):
+class Renewed(msgspec.Struct, frozen=True, gc=False):
     """The owner keeps the job for longer."""
 
     token: Token
     lease_until: float
 
 
-class Exited(msgspec.Struct, frozen=True):
+class Exited(msgspec.Struct, frozen=True, gc=False):
     """The attempt ended and was judged; a retry is to wait `backoff_s` seconds."""
 
     token: Token
@@ -53,7 +53,7 @@ class Exited(msgspec.Struct, frozen=True):
     backoff_s: float = 0.0
 
 
-class Interrupted(msgspec.Struct, frozen=True):
+class Interrupted(msgspec.Struct, frozen=True, gc=False):
     """The worker went away, or could not do its part; more than `limit` of these fail the job."""
 
     token: Token
@@ -62,28 +62,31 @@ class Interrupted(msgspec.Struct, frozen=True):
     delay_s: float = 0.0
 
 
-class Cancelled(msgspec.Struct, frozen=True):
+class Cancelled(msgspec.Struct, frozen=True, gc=False):
     """A user wants the job to end."""
 
     reason: str = "cancelled"
 
 
-class RetryAsked(msgspec.Struct, frozen=True):
+class RetryAsked(msgspec.Struct, frozen=True, gc=False):
     """A user wants a job that failed or was cancelled to run again."""
 
+
+REPORTS = (Renewed, Exited, Interrupted)
+"""The events that come from a worker, and carry a fencing token."""
 
 Event = Submitted | Claimed | Renewed | Exited | Interrupted | Cancelled | RetryAsked
 
 # --- effects ------------------------------------------------------------------------------------
 
 
-class Enqueue(msgspec.Struct, frozen=True):
+class Enqueue(msgspec.Struct, frozen=True, gc=False):
     """Make the job claimable, from `not_before` on."""
 
     not_before: float
 
 
-class Settle(msgspec.Struct, frozen=True):
+class Settle(msgspec.Struct, frozen=True, gc=False):
     """A run is over: tell whoever listens (finished queue when Successful, else failed queue)."""
 
     spec: JobSpec
@@ -92,14 +95,14 @@ class Settle(msgspec.Struct, frozen=True):
     reason: str
 
 
-class StopAttempt(msgspec.Struct, frozen=True):
+class StopAttempt(msgspec.Struct, frozen=True, gc=False):
     """Make the worker end the attempt it is running."""
 
     worker: str
     token: Token
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """Keep the record of an attempt that ended."""
 
     attempt: Attempt
@@ -115,17 +118,20 @@ class Decision(NamedTuple):
     effects: tuple[Effect, ...] = ()
 
 
+_READY = Queued()
+_AT_ONCE = (Enqueue(0.0),)
+
 # --- what each transition does ------------------------------------------------------------------
 
 
 def _queue_first_run(job: Job | None, event: Submitted, now: float) -> Decision:
-    return Decision(_new_run(event.spec, event.delivery_id, 1, now), (Enqueue(0.0),))
+    return Decision(_new_run(event.spec, event.delivery_id, 1, now), _AT_ONCE)
 
 
 def _queue_next_run(job: Job, event: Submitted, now: float) -> Decision:
     if event.delivery_id == job.delivery_id:
         return Decision(job)
-    return Decision(_new_run(event.spec, event.delivery_id, job.run + 1, now), (Enqueue(0.0),))
+    return Decision(_new_run(event.spec, event.delivery_id, job.run + 1, now), _AT_ONCE)
 
 
 def _replace_run(job: Job, event: Submitted, now: float) -> Decision:
@@ -133,7 +139,7 @@ def _replace_run(job: Job, event: Submitted, now: float) -> Decision:
         return Decision(job)
     new = _new_run(event.spec, event.delivery_id, job.run + 1, now)
     ended = _end_run(job, Status.CANCELLED, f"replaced by run {new.run}", now)
-    return Decision(new, (*ended.effects, Enqueue(0.0)))
+    return Decision(new, (*ended.effects, *_AT_ONCE))
 
 
 def _claim(job: Job, event: Claimed, now: float) -> Decision:
@@ -183,7 +189,7 @@ def _cancel(job: Job, event: Cancelled, now: float) -> Decision:
 
 
 def _retry(job: Job, event: RetryAsked, now: float) -> Decision:
-    return Decision(_new_run(job.spec, job.delivery_id, job.run + 1, now), (Enqueue(0.0),))
+    return Decision(_new_run(job.spec, job.delivery_id, job.run + 1, now), _AT_ONCE)
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -255,7 +261,7 @@ def decide(job: Job | None, event: Event, now: float) -> Decision:
         StaleToken: the event speaks for an attempt that is not, or no longer, running.
         NotAllowed: the job's state has no entry for this event.
     """
-    if isinstance(event, Exited | Renewed | Interrupted):
+    if isinstance(event, REPORTS):
         _refuse_stale(job, event.token)
     status = job.status if job is not None else None
     transition = TRANSITIONS[status].get(type(event))
@@ -294,7 +300,7 @@ def _not_allowed(job: Job | None, event: Event) -> NotAllowed:
 
 
 def _new_run(spec: JobSpec, delivery_id: str, run: int, now: float) -> Job:
-    return Job(spec, delivery_id, run, 0, 0, 0, now, Queued())
+    return Job(spec, delivery_id, run, 0, 0, 0, now, _READY)
 
 
 def _same_content(old: JobSpec, new: JobSpec) -> bool:

@@ -23,7 +23,7 @@ MAX_JOB_ID_BYTES = 1024
 MAX_PRIORITY = 1_000_000
 
 
-class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """One job as asked for; immutable. Build it with `parse_job`, or check it with `validate`.
 
     Args:
@@ -60,7 +60,7 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.job_success_string.strip())
 
 
-class _Wire(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The JSON as written: the original's five keys always, in its types, the others when set."""
 
     job_id: str
@@ -98,14 +98,14 @@ def parse_job(text: str | bytes) -> JobSpec:
         spec = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _explain(text, error) from None
-    return validate(spec)
+    return _check_values(spec)
 
 
 def spec_from_dict(fields: dict[str, Any]) -> JobSpec:
     """Like `parse_job`, for a job given as a Python dict with the same keys."""
     try:
         return validate(msgspec.convert(fields, JobSpec, strict=False))
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
         _refuse_unknown_keys(fields)
         raise SpecError(f"the job is not usable: {_lower_first(str(error))}", _KEYS_HELP) from None
 
@@ -136,7 +136,12 @@ def spec_json(spec: JobSpec) -> str:
 
 def refused_json(key: str) -> str:
     """What the failed queue carries for an object that could not become a job."""
-    return _encoder.encode({"refused": key}).decode()
+    return _encoder.encode({"refused": storable(key)}).decode()
+
+
+def storable(key: str) -> str:
+    """A key as text that can be stored: bytes of a file's name that are no UTF-8 become escapes."""
+    return key.encode(errors="backslashreplace").decode()
 
 
 def validate(spec: JobSpec) -> JobSpec:
@@ -145,6 +150,15 @@ def validate(spec: JobSpec) -> JobSpec:
     Raises:
         SpecError: names the key, what is wrong with it, and what would be right.
     """
+    _check_values(spec)
+    try:
+        _encoder.encode(spec)
+    except UnicodeEncodeError as error:
+        raise _bad(spec, f"{_short(error.object)} is not valid UTF-8", "use valid text") from None
+    return spec
+
+
+def _check_values(spec: JobSpec) -> JobSpec:
     check_job_id(spec.job_id)
     if not 0 <= spec.retry <= 1_000:
         raise _bad(spec, f"retry is {spec.retry}", "use a number from 0 to 1000")
@@ -202,7 +216,7 @@ def check_key_path(path: str) -> str | None:
         return "is absolute"
     if "\0" in path:
         return "holds a NUL character"
-    if len(path.encode(errors="surrogateescape")) > MAX_JOB_ID_BYTES:
+    if len(path.encode(errors="surrogatepass")) > MAX_JOB_ID_BYTES:
         return f"is over {MAX_JOB_ID_BYTES:,} bytes long"
     parts = path.split("/")
     if ".." in parts or "." in parts or "" in parts:
@@ -245,7 +259,10 @@ _KEYS_HELP = "the keys of a job and their types are in docs/cli.md"
 
 def _explain(text: str | bytes, error: Exception) -> SpecError:
     if isinstance(error, msgspec.ValidationError):
-        _refuse_unknown_keys(json.loads(text))
+        try:
+            _refuse_unknown_keys(json.loads(text))
+        except (ValueError, RecursionError):
+            pass  # there is more wrong further on: say what was wrong first
         what = f"the job is not usable: {_lower_first(str(error))}"
         return SpecError(what, _KEYS_HELP)
     if isinstance(error, RecursionError):
@@ -285,4 +302,4 @@ def _short(text: str) -> str:
 
 
 def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]

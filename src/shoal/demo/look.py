@@ -24,10 +24,12 @@ class Look(NamedTuple):
     workers: dict[str, Worker]
 
     def count(self, status: Status) -> int:
+        """How many jobs have a status."""
         return sum(job.status == status for job in self.jobs.values())
 
     @property
     def over(self) -> int:
+        """How many jobs are."""
         return sum(job.status.is_final for job in self.jobs.values())
 
     @property
@@ -99,7 +101,7 @@ def news(client: Client, before: Look, now: Look) -> list[News]:
 
 def _news_of_workers(before: Look, now: Look) -> list[str]:
     lines = [
-        f"worker {name} has come (process {worker.pid})"
+        f"worker {name} started (process {worker.pid})"
         for name, worker in now.workers.items()
         if name not in before.workers
     ]
@@ -117,8 +119,9 @@ def _failed(client: Client, job: Job, now: float) -> str:
 
 
 def _interrupted(client: Client, job: Job) -> str:
-    reason = _last(client, job, Ending.INTERRUPTED).reason
-    return f"{job.job_id} was interrupted ({reason}) and queued again; retries {job.retries}"
+    attempt = _last(client, job, Ending.INTERRUPTED).attempt
+    text = f"{job.job_id}: attempt {attempt} was interrupted, the job queued again"
+    return f"{text}; retries {job.retries}"
 
 
 def _counters(job: Job | None) -> tuple[int, int, int]:

@@ -56,6 +56,7 @@ class Facts(NamedTuple):
         kills: the workers that were killed.
         leftovers: processes of killed workers' jobs that still run.
         most_workers: the most that were seen at a time.
+        most_queued: the longest that the queue was seen.
         up_exit: exit code of `shoal up`; None when it did not end in time.
         took_s: from the first job folder to the last worker's end.
     """
@@ -67,6 +68,7 @@ class Facts(NamedTuple):
     kills: list[Kill]
     leftovers: list[int]
     most_workers: int
+    most_queued: int
     up_exit: int | None
     took_s: float
 
@@ -118,8 +120,10 @@ class Story:
         self._screen = screen
         self._folder: Path = client.environment.layout.root
         self._dropped = 0
+        self._inputs: dict[str, set[str]] = {}
         self._drop_at = 0.0
         self._most_workers = 0
+        self._most_queued = 0
         self._kills: list[Kill] = []
         self._may_fail = {of.name for of in example.corners if of.fail_once}
         self._result_shown = False
@@ -137,6 +141,7 @@ class Story:
             self._drop_next()
             now = look(self._client, time.time())
             self._most_workers = max(self._most_workers, len(now.workers))
+            self._most_queued = max(self._most_queued, now.count(Status.QUEUED))
             for of in news(self._client, before, now):
                 self._screen.tell(of)
             self._show_first_result(now)
@@ -180,6 +185,8 @@ class Story:
                 News(Kind.STEP, f"dropping {total} job folders in, one every {DROP_EVERY_S:g} s")
             )
         self._example.drop(self._dropped, self._folder)
+        corner = self._example.corners[self._dropped].name
+        self._inputs[corner] = set(os.listdir(self._folder / corner))
         self._drop_at = time.monotonic() + DROP_EVERY_S
         self._dropped += 1
         if self._dropped == total:
@@ -189,9 +196,10 @@ class Story:
         if self._result_shown:
             return
         for job in now.jobs.values():
-            if job.status == Status.SUCCESSFUL and job.spec.folder is not None:
-                folder = self._folder / job.spec.folder
-                text = f"first result, beside its inputs: {folder}: {', '.join(_files(folder))}"
+            folder = job.spec.folder
+            if job.status == Status.SUCCESSFUL and folder is not None:
+                results = sorted(set(os.listdir(self._folder / folder)) - self._inputs[folder])
+                text = f"the first results are beside their inputs: {folder}/{', '.join(results)}"
                 self._screen.tell(News(Kind.STEP, text))
                 self._result_shown = True
                 return
@@ -245,10 +253,7 @@ class Story:
                 process.pid for kill in self._kills for process in find_started_by(kill.worker)
             ],
             most_workers=self._most_workers,
+            most_queued=self._most_queued,
             up_exit=up_exit,
             took_s=took_s,
         )
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())

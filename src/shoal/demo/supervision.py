@@ -1,4 +1,4 @@
-"""`shoal up` as a process of its own, as a user would start it; and the end of all it has started."""
+"""`shoal up` as a process of its own, as a user starts it; and the end of all it has started."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class Supervision:
 
     @property
     def pid(self) -> int:
+        """Its process id."""
         return self._process.pid
 
     @property

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from pathlib import Path
 from types import TracebackType
+
+MTIME_STEP_NS = 50_000_000
 
 IDLE, STOP, WATCH, SUPERVISOR = "idle", "stop", "watch", "supervisor"
 
@@ -28,11 +31,16 @@ class Bell:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        os.mkfifo(path, 0o600)
-        # Opened for writing too, so that the pipe never reports end-of-file between ringers.
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self._unheard: int | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            os.mkfifo(path, 0o600)
+            # Opened for writing too, so that the pipe never reports end-of-file between ringers.
+            self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        except OSError:
+            # It can't hang there (no room, no right, no named pipes), so nobody will ring it.
+            self._fd, self._unheard = os.pipe()
 
     def fileno(self) -> int:
         return self._fd
@@ -50,7 +58,10 @@ class Bell:
             return False
 
     def close(self) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._unheard is None:
+            self._path.unlink(missing_ok=True)
+        else:
+            os.close(self._unheard)
         os.close(self._fd)
 
     def __enter__(self) -> Bell:
@@ -78,6 +89,9 @@ class Bells:
             os.path.join(folder, kind) for kind in (IDLE, STOP, WATCH, SUPERVISOR)
         )
 
+        self._watchers: list[str] = []
+        self._watchers_ns = 0
+
     def hang(self, kind: str, name: str) -> Bell:
         """A bell of one's own; close it when done."""
         return Bell(self.folder / kind / name)
@@ -100,8 +114,17 @@ class Bells:
         _ring(f"{self._supervisor}/main")
 
     def ring_watchers(self) -> None:
-        """Make clients look at what has settled."""
-        for name in _names(self._watch):
+        """Make clients look at what has settled. Called once a job, so it keeps what it found."""
+        try:
+            changed_ns = os.stat(self._watch).st_mtime_ns
+        except FileNotFoundError:
+            return
+        if changed_ns != self._watchers_ns:
+            self._watchers = _names(self._watch)
+            # A folder's time stands still for milliseconds: what is fresh is looked at again.
+            settled = time.time_ns() - changed_ns > MTIME_STEP_NS
+            self._watchers_ns = changed_ns if settled else 0
+        for name in self._watchers:
             _ring(f"{self._watch}/{name}")
 
 

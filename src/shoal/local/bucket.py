@@ -184,14 +184,9 @@ class LocalBucket:
         Raises:
             BucketError: the bucket has such a folder already, or a link leaves the folder.
         """
+        self.refuse_existing(folder)
         target = self.path(folder)
-        try:
-            target.mkdir(parents=True)
-        except FileExistsError:
-            raise BucketError(
-                f"the bucket has a folder {folder!a} already",
-                "rename yours, or submit the one in the bucket",
-            ) from None
+        target.mkdir(parents=True)
         try:
             for relative, entry in _walk(str(source)):
                 if entry.is_symlink():
@@ -209,6 +204,14 @@ class LocalBucket:
         except BaseException:
             remove_tree(target)
             raise
+
+    def refuse_existing(self, folder: str) -> None:
+        """Raise BucketError when a new job folder's name is taken."""
+        if os.path.lexists(self.path(folder)):
+            raise BucketError(
+                f"the bucket has a folder {folder!a} already",
+                "rename yours, or submit the one in the bucket",
+            )
 
     def version(self, path: Path) -> str:
         """Names the version of a file, as it will be in the bucket.

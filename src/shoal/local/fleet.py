@@ -28,7 +28,6 @@ from shoal.local.bucket import remove_tree
 from shoal.local.layout import Layout
 from shoal.ports import Worker
 
-
 GLANCES, GLANCE_S = 10, 0.001
 """Who looks whether a lock is held holds it for a moment: such moments are waited for."""
 
@@ -61,6 +60,8 @@ class LocalFleet:
 
     def reclaim(self, worker: str) -> bool:
         path = _lock_path(self._layout, worker)
+        if is_locked(path):
+            return False
         try:
             # Held to the end: a worker that is just starting waits, then makes itself a new one.
             fd = lock_file(path, wait=False)
@@ -78,11 +79,9 @@ class LocalFleet:
             os.close(fd)
         return True
 
-    def reclaim_lost(self) -> None:
-        """Clear up after workers that were killed, whether or not they had a job then."""
-        for path in self._layout.workers.glob("*.lock"):
-            if not is_locked(path):
-                self.reclaim(path.stem)
+    def reclaim_lost(self) -> int:
+        """Clear up after workers that were killed, with a job or without; returns how many."""
+        return sum(self.reclaim(path.stem) for path in self._layout.workers.glob("*.lock"))
 
     def launch(self, count: int) -> None:
         for _ in range(count):

@@ -41,12 +41,14 @@ class Layout:
             BucketError: the folder can't be made, or something else has its name.
         """
         try:
+            missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
             for folder in (self.logs / "live", self.work, self.workers, self.bells):
                 folder.mkdir(parents=True, exist_ok=True)
             ignore = self.own / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
-            for folder in (self.own, self.root):
+            # A new folder is safe when the one that it is in has been synced.
+            for folder in (self.own, self.root, *(path.parent for path in missing)):
                 sync_folder(folder)
         except OSError as error:
             raise BucketError(
@@ -63,12 +65,17 @@ class Layout:
         """Where a worker's current attempt writes its output; a lost worker's last stays there."""
         return self.logs / "live" / f"{worker}.log"
 
-    def find_log(self, job_id: str, token: Token, worker: str) -> Path | None:
-        """The output of an attempt, wherever it is; None when there was none."""
-        for path in (self.log_path(job_id, token), self.live_log_path(worker)):
-            if path.exists():
-                return path
-        return None
+    def find_log(self, job_id: str, token: Token, worker: str | None) -> Path | None:
+        """The output of an attempt, wherever it is; None when there was none.
+
+        Args:
+            job_id, token: the attempt.
+            worker: the one that has not put the output into its own place; None when all is there.
+        """
+        path = self.log_path(job_id, token)
+        if not path.exists() and worker is not None:
+            path = self.live_log_path(worker)
+        return path if path.exists() else None
 
 
 def sync_folder(folder: Path) -> None:

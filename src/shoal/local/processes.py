@@ -84,9 +84,32 @@ def _runs(process: psutil.Process) -> bool:
     import psutil
 
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def kill_children() -> None:
+    """Kill all that is below this process, whatever its environment says.
+
+    Raises:
+        OSError: something does not go even so (it hangs in the kernel).
+    """
+    import psutil
+
+    this = psutil.Process()
+    for _ in range(KILL_ROUNDS):
+        found = this.children(recursive=True)
+        if not found:
+            return
+        for process in found:
+            try:
+                process.kill()
+            except psutil.Error:
+                continue  # gone meanwhile
+        psutil.wait_procs(found, timeout=1.0)
+        has_children()
+    raise OSError(f"processes can't be killed: {[process.pid for process in found]}")
 
 
 def kill_started_by(worker: str) -> int:

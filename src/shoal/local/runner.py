@@ -11,8 +11,10 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from shoal.core.confirm import Ended
@@ -29,14 +31,17 @@ MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 
 READ_BYTES = 1 << 20
 LAST_OUTPUT_BYTES = 400
+CTIME_STEP_NS = 50_000_000
+
 TROUBLE = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO),
     *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
 )
 """The worker is out of something. Other errors in starting a program come from the program."""
 
-_RESET_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ]
-"""Python ignores these, and what is ignored stays so in children."""
+_RESET_SIGNALS = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGIO, signal.SIGQUIT]
+"""Python ignores these, or the supervisor, or a shell that starts it in the background; and what
+is ignored stays so in children."""
 
 
 @dataclass(slots=True)
@@ -88,12 +93,10 @@ class LocalRunner:
         self._script = f"{self._work}.script"
         self._home = str(layout.own)
         self._live_log = str(layout.live_log_path(worker))
-        self._variables = {
-            **variables,
-            processes.WORKER_VARIABLE: worker,
-            processes.ENVIRONMENT_VARIABLE: str(layout.root),
-        }
-        self._pristine_ns: int | None = None
+        self._worker = worker
+        self._variables = {**variables, processes.ENVIRONMENT_VARIABLE: str(layout.root)}
+        self._pristine: tuple[int, int] | None = None
+        self._started_ns = 0
         remove_tree(self._work)
 
     # --- start ------------------------------------------------------------------------------
@@ -106,15 +109,20 @@ class LocalRunner:
             if spec.folder is not None:
                 manifest = self._bucket.stage_in(spec.folder, self._work)
             command = self._command(spec)
-            if isinstance(command, Ended):
-                return command
-            pid = self._spawn(command, job)
         except BucketError as refused:
             return _hopeless(str(refused))
         except OSError as error:
             if error.errno in TROUBLE:
                 raise
-            return Ended(problem=f"it could not be started ({error})")
+            return Ended(problem=f"it could not be staged in ({error})")
+        if isinstance(command, Ended):
+            return command
+        try:
+            pid = self._spawn(command, job)
+        except OSError as error:
+            if error.errno in TROUBLE:
+                raise
+            return _explain_start(command[0], error)
         return Running(job, pid, manifest)
 
     def _make_work_folder(self) -> None:
@@ -122,23 +130,37 @@ class LocalRunner:
 
         Making and removing a folder can cost as much as running a small program, so the last one
         serves again when it was never touched: not an entry, not a mode, as its ctime tells.
+        Before Linux 6.13, and on some file systems, that stands still for milliseconds, so what
+        came right after the making is looked for.
         """
-        if self._pristine_ns is not None:
-            try:
-                if os.stat(self._work_text).st_ctime_ns == self._pristine_ns:
-                    return
-            except FileNotFoundError:
-                pass
-        remove_tree(self._work)
-        os.mkdir(self._work_text)
-        self._pristine_ns = os.stat(self._work_text).st_ctime_ns
+        if not self._is_pristine():
+            os.chdir(self._home)
+            remove_tree(self._work)
+            os.mkdir(self._work_text)
+            os.chdir(self._work_text)
+            self._pristine = _looks(self._work_text)
+        self._started_ns = time.time_ns()
+
+    def _is_pristine(self) -> bool:
+        """Whether the last attempt has left the work folder as it got it."""
+        if self._pristine is None:
+            return False
+        try:
+            if _looks(self._work_text) != self._pristine:
+                return False
+            made_ns = self._pristine[0]
+            return self._started_ns - made_ns > CTIME_STEP_NS or not os.listdir(self._work_text)
+        except OSError:
+            return False  # gone, or shut
 
     def _command(self, spec: JobSpec) -> list[str] | Ended:
         """The program and arguments of a job, or why there are none."""
         if spec.executable is not None:
             path = f"{self._work_text}/{spec.executable}"
             try:
-                os.chmod(path, os.stat(path).st_mode | 0o100)
+                mode = os.stat(path).st_mode
+                if not mode & 0o100:
+                    os.chmod(path, mode | 0o100)
             except FileNotFoundError:
                 return _hopeless(f"the executable {spec.executable!a} is not there any more")
             return [path]
@@ -146,7 +168,7 @@ class LocalRunner:
         if spec.ssm_document == SHELL_DOCUMENT:
             if len(script.encode(errors="surrogateescape")) > MAX_ARGUMENT_BYTES:
                 return ["/bin/sh", self._write_script(script, ".sh")]
-            return ["/bin/sh", "-c", script]
+            return ["/bin/sh", "-c", "--", script]
         if spec.ssm_document == POWERSHELL_DOCUMENT:
             pwsh = shutil.which("pwsh")
             if pwsh is None:
@@ -172,6 +194,7 @@ class LocalRunner:
     def _spawn(self, command: list[str], job: Job) -> int:
         spec = job.spec
         variables = self._variables | spec.environment
+        variables[processes.WORKER_VARIABLE] = self._worker
         variables["SHOAL_JOB_ID"] = job.job_id
         variables["SHOAL_RUN"] = str(job.run)
         variables["SHOAL_ATTEMPT"] = str(job.attempt)
@@ -181,7 +204,6 @@ class LocalRunner:
             (os.POSIX_SPAWN_OPEN, 1, self._live_log, output, 0o644),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ]
-        os.chdir(self._work_text)
         try:
             return _posix_spawn(command, variables, redirections)
         except OSError as error:
@@ -189,16 +211,14 @@ class LocalRunner:
                 raise
             # A script without a shebang is the shell's, as for every shell.
             return _posix_spawn(["/bin/sh", *command], variables, redirections)
-        finally:
-            os.chdir(self._home)
 
     # --- while it runs ----------------------------------------------------------------------
 
     def wait(self, running: Running, timeout_s: float) -> bool:
-        if _reap(running):
+        if _has_ended(running.pid):
             return True
         self._attention.wait(timeout_s)
-        return _reap(running)
+        return _has_ended(running.pid)
 
     def stop(self, running: Running) -> None:
         try:
@@ -206,18 +226,22 @@ class LocalRunner:
         except ProcessLookupError:
             pass
         deadline = time.monotonic() + self._grace_s
-        while not _reap(running) and (left_s := deadline - time.monotonic()) > 0:
+        while not _has_ended(running.pid) and (left_s := deadline - time.monotonic()) > 0:
             self._attention.wait(left_s)
         self._kill_leftovers(running)
 
     def _kill_leftovers(self, running: Running) -> None:
-        """End whatever the attempt has left behind, in its process group or out of it."""
+        """End whatever the attempt has left behind, in its process group or out of it.
+
+        Its first process is only now reaped: until then its number, which is the group's, can't
+        become another's.
+        """
         processes.kill_group(running.pid)
         if running.ended is None:
             running.ended = os.waitpid(running.pid, 0)[1]
         if processes.has_children():
-            processes.kill_started_by(self._variables[processes.WORKER_VARIABLE])
-            processes.has_children()
+            processes.kill_started_by(self._worker)
+            processes.kill_children()
 
     # --- when it has ended ------------------------------------------------------------------
 
@@ -260,16 +284,18 @@ class LocalRunner:
     def results(self, running: Running) -> dict[str, str]:
         folder = running.job.spec.folder
         assert folder is not None
-        running.results = self._bucket.find_results(folder, self._work, running.manifest)
-        return {
-            f"{folder}/{relative}": version_of(os.stat(self._work / relative))
-            for relative in running.results
-        }
+        with _staging_out():
+            running.results = self._bucket.find_results(folder, self._work, running.manifest)
+            return {
+                f"{folder}/{relative}": version_of(os.stat(self._work / relative))
+                for relative in running.results
+            }
 
     def stage_out(self, running: Running) -> None:
         folder = running.job.spec.folder
         assert folder is not None
-        self._bucket.stage_out(folder, self._work, running.results)
+        with _staging_out():
+            self._bucket.stage_out(folder, self._work, running.results)
 
     def discard(self, running: Running) -> None:
         if running.ended is None:
@@ -277,6 +303,22 @@ class LocalRunner:
         self._keep_log(running)
         if running.job.spec.folder is not None:
             remove_tree(self._work)
+
+    def close(self) -> None:
+        """Leave nothing behind but logs."""
+        os.chdir(self._home)
+        remove_tree(self._work)
+        for script in self._layout.work.glob(f"{self._work.name}.script.*"):
+            script.unlink(missing_ok=True)
+        live_log = Path(self._live_log)
+        if live_log.exists() and live_log.stat().st_size == 0:
+            live_log.unlink()
+
+
+def _looks(folder: str) -> tuple[int, int]:
+    """What changes when a folder is touched."""
+    status = os.stat(folder)
+    return status.st_ctime_ns, status.st_mode
 
 
 def _posix_spawn(
@@ -292,12 +334,35 @@ def _posix_spawn(
     )
 
 
-def _reap(running: Running) -> bool:
-    if running.ended is None:
-        pid, status = os.waitpid(running.pid, os.WNOHANG)
-        if pid:
-            running.ended = status
-    return running.ended is not None
+@contextmanager
+def _staging_out() -> Iterator[None]:
+    """Blame the job for what is not the worker's trouble: modes, names that are too long."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in TROUBLE:
+            raise
+        raise BucketError(
+            f"its results can't be staged out ({error})", "look at the job folder's modes and names"
+        ) from None
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child has ended; it is left to be reaped."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _explain_start(program: str, error: OSError) -> Ended:
+    """Why the system would not start a program; what it says of a missing interpreter misleads."""
+    if error.errno != errno.ENOENT or not os.path.exists(program):
+        return Ended(problem=f"it could not be started ({error})")
+    with open(program, "rb") as file:
+        shebang, interpreter = file.read(2), file.readline(200).split(b" ")[0].rstrip(b"\n")
+    if shebang != b"#!":
+        return _hopeless("it could not be started: this machine lacks what loads such a program")
+    name = os.fsdecode(interpreter)
+    hint = " (save it with Unix line ends)" if name.endswith("\r") else ""
+    return _hopeless(f"its interpreter {name!a} is not on this machine{hint}")
 
 
 def _hopeless(problem: str) -> Ended:

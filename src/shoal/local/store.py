@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,7 +46,7 @@ from shoal.core.lifecycle import (
     Submitted,
     decide,
 )
-from shoal.core.spec import refused_json, spec_json, stored_spec
+from shoal.core.spec import refused_json, spec_json, storable, stored_spec
 from shoal.local import schema
 from shoal.local.bells import Bells
 from shoal.ports import Backlog, Counts, Submission, SubmitReport
@@ -56,22 +57,22 @@ small enough (a tenth of a second) not to hold up the workers."""
 
 TURN_STEP_S, TURN_TRIES = 50e-6, 2_000
 
-COLUMNS = (
-    "status, run, attempt, failures, interruptions, priority, not_before, submitted_at,"
-    " delivery_id, worker, started_at, lease_until, finished_at, reason, exit_code, spec"
+RUN_COLUMNS = "run, priority, submitted_at, delivery_id, spec"
+STATE_COLUMNS = (
+    "status, attempt, failures, interruptions, not_before,"
+    " worker, started_at, lease_until, finished_at, reason, exit_code"
 )
-_SELECT = f"SELECT {COLUMNS}, seq FROM job"
+COLUMNS = f"{RUN_COLUMNS}, {STATE_COLUMNS}"
+_SELECT = f"SELECT {COLUMNS} FROM job"
 _INSERT = (
     f"INSERT INTO job(job_id, {COLUMNS}) VALUES ({', '.join('?' * 17)})"
     " ON CONFLICT(job_id) DO NOTHING"
 )
 _GUARD = " WHERE job_id = ? AND status = ? AND run = ? AND attempt = ?"
 _UPDATE_RUN = f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD
-_UPDATE_STATE = (
-    "UPDATE job SET status = ?, attempt = ?, failures = ?, interruptions = ?, not_before = ?,"
-    " worker = ?, started_at = ?, lease_until = ?, finished_at = ?, reason = ?, exit_code = ?"
-    + _GUARD
-)
+_UPDATE_STATE = f"UPDATE job SET ({STATE_COLUMNS}) = ({', '.join('?' * 11)})" + _GUARD
+_SET = re.compile(r"\[(?:([!^]?+)(\]?+[^\]]*+\]))?")
+STATUS_TEXTS = {Queued: "Queued", Started: "Started"}
 _RECORD = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = (
     "INSERT INTO settlement(seq, run, status, reason, settled_at, spec) VALUES (?, ?, ?, ?, ?, ?)"
@@ -80,9 +81,9 @@ _PROMOTE = (
     "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
 )
 _NEXT = (
-    f"SELECT {COLUMNS}, seq, EXISTS (SELECT 1 FROM job"
-    " WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now)"
-    " FROM job WHERE status = 'Queued' AND not_before = 0"
+    "SELECT seq, EXISTS (SELECT 1 FROM job"
+    " WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now),"
+    f" {COLUMNS} FROM job WHERE status = 'Queued' AND not_before = 0"
     " AND NOT EXISTS (SELECT 1 FROM flag WHERE name = 'paused')"
     " ORDER BY priority DESC, seq LIMIT 1"
 )
@@ -113,7 +114,9 @@ class SqliteStore:
 
     def close(self) -> None:
         self._connection.close()
-        os.close(self._turn)
+        if self._turn >= 0:
+            os.close(self._turn)
+            self._turn = -1
 
     # --- submit -----------------------------------------------------------------------------
 
@@ -139,9 +142,8 @@ class SqliteStore:
 
     def _insert_new(self, chunk: list[Submission], now: float) -> int:
         """Insert a chunk in which every job is new; if one is not, insert none and return 0."""
-        rows = [
-            _row(decide(None, Submitted(spec, delivery_id), now).job) for spec, delivery_id in chunk
-        ]
+        jobs = [decide(None, Submitted(*submission), now).job for submission in chunk]
+        rows = [(job.spec.job_id, *_run_row(job), *_state_row(job)) for job in jobs]
         self._execute("SAVEPOINT chunk")
         inserted = self._connection.executemany(_INSERT, rows).rowcount
         if inserted != len(chunk):
@@ -181,16 +183,15 @@ class SqliteStore:
 
     def _claim(self, worker: str, now: float, lease_s: float) -> Job | None:
         row = self._execute(_NEXT, {"now": now}).fetchone()
-        if row is None or row[-1]:
+        if row is None or row[1]:
             # A retry may have become due; it goes by priority and age like all others.
             if not self._execute(_PROMOTE, (now,)).rowcount and row is None:
                 return None
             row = self._execute(_NEXT, {"now": now}).fetchone()
             if row is None:
                 return None
-        *columns, seq, _due = row
-        job = _job((*columns, seq))
-        self._seqs = {job.job_id: seq}
+        job = _job(row[2:])
+        self._seqs = {job.job_id: row[0]}
         return self._write(job, decide(job, Claimed(worker, now + lease_s), now), now).job
 
     # --- a user's calls ---------------------------------------------------------------------
@@ -240,11 +241,10 @@ class SqliteStore:
             else:
                 continue
             decision = decide(job, Interrupted(job.token, reason, limit), now)
-            try:
-                with self._transaction():
-                    self._write(job, decision, now)
-            except StaleToken:
-                continue  # it was settled while we looked, which is better still
+            with self._transaction():
+                if self._find(job.job_id) != job:
+                    continue  # it was settled or renewed while we looked, which is better still
+                self._write(job, decision, now)
             self._ring(decision)
             reaped.append(decision.job)
         return reaped
@@ -275,6 +275,8 @@ class SqliteStore:
 
     def refuse(self, key: str, version: str, reason: str, now: float) -> None:
         with self._transaction(synced=True):
+            if self.starts_no_job(key, version):
+                return  # it was refused before
             self._execute(
                 "INSERT INTO settlement(seq, run, status, reason, settled_at, spec)"
                 " VALUES (NULL, 0, 'Failed', ?, ?, ?)",
@@ -288,11 +290,13 @@ class SqliteStore:
             self._disarm(key, version)
 
     def _disarm(self, key: str, version: str) -> None:
-        self._execute("INSERT OR REPLACE INTO result VALUES (?, ?, NULL)", (key, version))
+        self._execute("INSERT OR REPLACE INTO result VALUES (?, ?, NULL)", (storable(key), version))
 
     def starts_no_job(self, key: str, version: str) -> bool:
         with self._reading():
-            row = self._execute("SELECT version FROM result WHERE key = ?", (key,)).fetchone()
+            row = self._execute(
+                "SELECT version FROM result WHERE key = ?", (storable(key),)
+            ).fetchone()
         return row is not None and row[0] == version
 
     # --- reading ----------------------------------------------------------------------------
@@ -315,16 +319,19 @@ class SqliteStore:
         where, values = [], list[Any]()
         if pattern is not None:
             where.append("job_id GLOB ?")
-            values.append(pattern)
+            values.append(_glob(pattern))
         if statuses:
             where.append(f"status IN ({', '.join('?' * len(statuses))})")
             values += [status.value for status in statuses]
         condition = f" WHERE {' AND '.join(where)}" if where else ""
         with self._reading():
-            rows = self._execute(
-                f"{_SELECT}{condition} ORDER BY seq DESC LIMIT ?",
-                (*values, -1 if limit is None else limit),
-            ).fetchall()
+            try:
+                rows = self._execute(
+                    f"{_SELECT}{condition} ORDER BY seq DESC LIMIT ?",
+                    (*values, -1 if limit is None else limit),
+                ).fetchall()
+            except UnicodeEncodeError:
+                return []  # the pattern is not valid UTF-8, but every id is
         return [_job(row) for row in rows]
 
     def attempts(self, job_id: str) -> list[Attempt]:
@@ -354,7 +361,7 @@ class SqliteStore:
         paused, ready, due, next_due, started = row
         if paused:
             return Backlog(0, started, None)
-        return Backlog(ready + due, started, next_due)
+        return Backlog(min(ready + due, at_most), started, next_due)
 
     def counts(self) -> Counts:
         with self._reading():
@@ -447,7 +454,10 @@ class SqliteStore:
             yield
 
     def _find(self, job_id: str) -> Job | None:
-        row = self._execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
+        try:
+            row = self._execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
+        except UnicodeEncodeError:
+            return None  # no job has an id that is not valid UTF-8
         return _job(row) if row is not None else None
 
     def _seq(self, job_id: str) -> int:
@@ -467,10 +477,12 @@ class SqliteStore:
         if job is old:
             return decision
         if old is None:
-            self._execute(_INSERT, _row(job))
+            self._execute(_INSERT, (job.spec.job_id, *_run_row(job), *_state_row(job)))
         else:
             if job.run != old.run:
-                change = self._execute(_UPDATE_RUN, (*_row(job)[1:], *_guard(old)))
+                change = self._execute(
+                    _UPDATE_RUN, (*_run_row(job), *_state_row(job), *_guard(old))
+                )
             else:
                 change = self._execute(_UPDATE_STATE, (*_state_row(job), *_guard(old)))
             if change.rowcount != 1:
@@ -505,33 +517,21 @@ class SqliteStore:
         self._bells.ring_watchers()
 
 
-def _row(job: Job) -> tuple[Any, ...]:
-    status, attempt, failures, interruptions, not_before, *rest = _state_row(job)
-    return (
-        job.spec.job_id,
-        status,
-        job.run,
-        attempt,
-        failures,
-        interruptions,
-        job.spec.priority,
-        not_before,
-        job.submitted_at,
-        job.delivery_id,
-        *rest,
-        spec_json(job.spec),
-    )
+def _run_row(job: Job) -> tuple[Any, ...]:
+    spec = job.spec
+    return (job.run, spec.priority, job.submitted_at, job.delivery_id, spec_json(spec))
 
 
 def _state_row(job: Job) -> tuple[Any, ...]:
-    counters = (job.attempt, job.failures, job.interruptions)
-    match job.state:
-        case Queued(not_before):
-            return ("Queued", *counters, not_before, None, None, None, None, None, None)
-        case Started(Lease(worker, started_at, until)):
-            return ("Started", *counters, 0.0, worker, started_at, until, None, None, None)
-        case Finished(status, reason, exit_code, at):
-            return (status.value, *counters, 0.0, None, None, None, at, reason, exit_code)
+    state, counters = job.state, (job.attempt, job.failures, job.interruptions)
+    if isinstance(state, Queued):
+        return ("Queued", *counters, state.not_before, None, None, None, None, None, None)
+    if isinstance(state, Started):
+        lease = state.lease
+        times = (lease.started_at, lease.until)
+        return ("Started", *counters, 0.0, lease.worker, *times, None, None, None)
+    end = (state.finished_at, state.reason, state.exit_code)
+    return (state.status.value, *counters, 0.0, None, None, None, *end)
 
 
 def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
@@ -566,8 +566,17 @@ def _settlement(
     return Settlement(cursor, job_id, run, Status(status), reason, at, spec)
 
 
+def _glob(pattern: str) -> str:
+    """A glob as shells write it, in SQLite's words: `[!...]` is `[^...]`, a lone `[` is itself."""
+    return _SET.sub(
+        lambda found: f"[{'^' if found[1] else ''}{found[2]}" if found[2] else "[[]", pattern
+    )
+
+
 def _guard(job: Job) -> tuple[Any, ...]:
-    return (job.spec.job_id, job.status.value, job.run, job.attempt)
+    state = job.state
+    status = STATUS_TEXTS.get(type(state)) or job.status.value
+    return (job.spec.job_id, status, job.run, job.attempt)
 
 
 def _refuse(job: Job) -> NoReturn:
@@ -578,39 +587,14 @@ def _refuse(job: Job) -> NoReturn:
 
 
 def _job(row: Sequence[Any]) -> Job:
-    (
-        status,
-        run,
-        attempt,
-        failures,
-        interruptions,
-        _priority,
-        not_before,
-        submitted_at,
-        delivery_id,
-        worker,
-        started_at,
-        lease_until,
-        finished_at,
-        reason,
-        exit_code,
-        spec,
-        _seq,
-    ) = row
+    run, _priority, submitted_at, delivery_id, spec, status, attempt, failures = row[:8]
+    interruptions, not_before, worker, started_at, lease_until, finished_at = row[8:14]
     state: Queued | Started | Finished
     if status == "Queued":
         state = Queued(not_before)
     elif status == "Started":
         state = Started(Lease(worker, started_at, lease_until))
     else:
-        state = Finished(Status(status), reason, exit_code, finished_at)
-    return Job(
-        stored_spec(spec),
-        delivery_id,
-        run,
-        attempt,
-        failures,
-        interruptions,
-        submitted_at,
-        state,
-    )
+        state = Finished(Status(status), row[14], row[15], finished_at)
+    counters = (attempt, failures, interruptions)
+    return Job(stored_spec(spec), delivery_id, run, *counters, submitted_at, state)

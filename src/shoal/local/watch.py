@@ -25,6 +25,12 @@ if sys.platform == "linux":
 
 log = logging.getLogger(__name__)
 
+UNREADABLE = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
+"""What a folder or file that is gone, shut, or too deep to name answers with."""
+
 RESCAN_S = 1.0
 """How often to look at the whole folder where the kernel does not tell of changes."""
 
@@ -48,6 +54,7 @@ class FolderWatch:
         self._folders: dict[int, str] = {}
         self._pending: dict[str, float] = {}  # key -> when to look at it
         self._rescan_at: float | None = 0.0
+        self._silent: tuple[int, int] | None = None
         self._kernel_tells = listen and sys.platform == "linux"
         if self._kernel_tells:
             self._inotify = INotify(nonblocking=True)
@@ -55,7 +62,18 @@ class FolderWatch:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
 
     def fileno(self) -> int:
-        return self._inotify.fileno() if self._kernel_tells else os.open(os.devnull, os.O_RDONLY)
+        if self._kernel_tells:
+            return int(self._inotify.fileno())
+        if self._silent is None:
+            self._silent = os.pipe()  # never readable, as nobody writes to it
+        return self._silent[0]
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        if self._kernel_tells:
+            self._inotify.close()
+        for fd in self._silent or ():
+            os.close(fd)
 
     def next_look(self) -> float | None:
         times = [*self._pending.values()]
@@ -89,7 +107,7 @@ class FolderWatch:
             return
         key = prefix + event.name
         if event.mask & flags.ISDIR:
-            if event.name != OWN or prefix:
+            if event.name != OWN:
                 self._scan(f"{key}/", now)
         elif self._is_candidate(key):
             # A file that was only created is closed later, unless it is a link to another.
@@ -107,11 +125,13 @@ class FolderWatch:
                 with os.scandir(path) as entries:
                     for entry in entries:
                         if entry.is_dir(follow_symlinks=False):
-                            if prefix or entry.name != OWN:
+                            if entry.name != OWN:
                                 pending.append(f"{prefix}{entry.name}/")
                         elif self._is_candidate(prefix + entry.name):
                             self._pending.setdefault(prefix + entry.name, now)
-            except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            except OSError as error:
+                if error.errno not in UNREADABLE:
+                    raise
                 log.info("skipped %r: %s", path, error)
 
     def _listen(self, path: str, prefix: str, now: float) -> None:
@@ -140,7 +160,9 @@ class FolderWatch:
         path = os.path.join(self._root, key)
         try:
             status = os.lstat(path)
-        except FileNotFoundError:
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
             del self._pending[key]
             return None
         quiet_at = max(status.st_mtime, min(status.st_ctime, now)) + self._quiet_s
@@ -185,6 +207,8 @@ def problem_with(path: str) -> str | None:
         status = os.lstat(path)
     except FileNotFoundError:
         return "is gone again"
+    except OSError as error:
+        return f"can't be read ({error.strerror})"
     if stat.S_ISLNK(status.st_mode):
         return "is a link"
     if not stat.S_ISREG(status.st_mode):

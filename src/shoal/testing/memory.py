@@ -174,8 +174,7 @@ class MemoryStore:
     def jobs(
         self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
     ) -> list[Job]:
-        glob = _SET.sub(lambda found: f"[{'!' if found[1] else ''}{found[2]}", pattern or "*")
-        matches = re.compile(fnmatch.translate(glob if pattern != "" else "")).match
+        matches = _matcher("*" if pattern is None else pattern)
         with self._lock:
             found = [
                 job
@@ -199,7 +198,9 @@ class MemoryStore:
             started = sum(job.status is Status.STARTED for job in self._jobs.values())
             if self._paused:
                 return Backlog(0, started, None)
-            due = [job.state.not_before for job in self._jobs.values() if isinstance(job.state, Queued)]
+            due = [
+                job.state.not_before for job in self._jobs.values() if isinstance(job.state, Queued)
+            ]
         ready = sum(not_before <= now for not_before in due)
         later = [not_before for not_before in due if not_before > now]
         return Backlog(min(ready, at_most), started, min(later, default=None))
@@ -239,3 +240,8 @@ class MemoryStore:
     ) -> None:
         cursor = len(self._settlements) + 1
         self._settlements.append(Settlement(cursor, job_id, run, status, reason, now, job))
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    glob = _SET.sub(lambda found: f"[{'!' if found[1] else ''}{found[2]}", pattern)
+    return re.compile(fnmatch.translate(glob)).match

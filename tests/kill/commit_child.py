@@ -1,0 +1,131 @@
+"""Lives through a scenario on a real store, and kills itself beside a chosen commit.
+
+    python commit_child.py DATABASE (before | after | record) N
+
+Writes a line of JSON for each call that has returned: what must be in the store from then on. With
+`record` it is not killed, and writes what the store holds after each commit, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from shoal.core.confirm import Outcome
+from shoal.core.job import Job
+from shoal.core.spec import JobSpec
+from shoal.local import store as store_module
+from shoal.local.bells import Bells
+from shoal.local.store import SqliteStore
+from shoal.ports import Submission
+
+LEASE_S = 60.0
+LIMIT = 100
+CONFIRMED, FAILED = Outcome(True, "confirmed", 0), Outcome(False, "exit code 1", 1)
+TABLES = ("job", "attempt", "settlement", "result", "flag")
+
+
+class MortalStore(SqliteStore):
+    """A store that ends its process at the n-th commit."""
+
+    def __init__(self, path: Path, side: str, fatal: int) -> None:
+        self._side = side
+        self._fatal = fatal
+        self._commits = 0
+        super().__init__(path, Bells(path.parent / "bells"), synced=False)
+
+    def _commit(self) -> None:
+        self._commits += 1
+        if self._side == "before" and self._commits == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super()._commit()
+        if self._side == "after" and self._commits == self._fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self._side == "record":
+            say({"holds": {table: self.query(f"SELECT * FROM {table}") for table in TABLES}})
+
+
+def say(line: object) -> None:
+    os.write(1, json.dumps(line).encode() + b"\n")
+
+
+def submission(name: str, *, retry: int = 0, delivery: str = "first") -> Submission:
+    """A job named by a letter; the same delivery of it is the same submission."""
+    spec = JobSpec(name, retry=retry, commands=(f"echo {name} {delivery}",), folder="folder")
+    return Submission(spec, f"{name}-{delivery}")
+
+
+FIRST = [submission("a"), submission("b", retry=1), submission("c"), submission("d")]
+"""The first call of the scenario, which is of two commits."""
+
+
+def live_through(store: SqliteStore) -> Iterator[list[object]]:
+    """Call all that changes a store; after each call, yield what it has promised to keep.
+
+    A promise is `["job", id, run]` (that run was accepted), `["attempt", id, run, attempt, ending]`
+    (it was recorded), `["settled", id, run, status]`, `["result", key]` or `["refused", key]`.
+    """
+
+    def claim(now: float) -> Job:
+        job = store.claim("w-1", now, LEASE_S)
+        assert job is not None
+        return job
+
+    store.submit(FIRST, 1.0)
+    yield [["job", name, 1] for name in "abcd"]
+    store.submit([submission("a"), submission("e")], 2.0)
+    yield [["job", "a", 1], ["job", "e", 1]]
+    a = claim(3.0)
+    a = store.renew(a, 10.0, LEASE_S)
+    yield []
+    store.record_results(a, {"folder/a.sh": "1-1", "folder/a.txt": "1-2"})
+    yield [["result", "folder/a.sh"], ["result", "folder/a.txt"]]
+    b = store.settle(a, CONFIRMED, 11.0, 0.0, LEASE_S)
+    assert b is not None
+    yield [["settled", "a", 1, "Successful"], ["attempt", "a", 1, 1, "successful"]]
+    store.settle(b, FAILED, 12.0, 5.0, None)
+    yield [["attempt", "b", 1, 1, "failed"]]
+    c = claim(13.0)
+    store.interrupt(c, "no room left", 14.0, LIMIT, 0.0)
+    yield [["attempt", "c", 1, 1, "interrupted"]]
+    c = claim(15.0)
+    store.settle(c, FAILED, 16.0, 0.0, None)
+    yield [["settled", "c", 1, "Failed"], ["attempt", "c", 1, 2, "failed"]]
+    store.retry("c", 17.0)
+    yield [["job", "c", 2]]
+    store.pause()
+    assert store.claim("w-1", 17.5, LEASE_S) is None
+    store.cancel("d", 18.0)
+    yield [["settled", "d", 1, "Cancelled"]]
+    store.resume()
+    lost = claim(20.0)
+    assert lost.job_id == "b"
+    store.cancel(claim(21.0).job_id, 22.0)
+    yield [["settled", "c", 2, "Cancelled"], ["attempt", "c", 2, 1, "cancelled"]]
+    reaped = store.reap(lambda worker: worker == "w-1", 23.0, LIMIT)
+    assert [job.job_id for job in reaped] == ["b"]
+    yield [["attempt", "b", 1, 2, "interrupted"]]
+    claim(24.0)
+    store.submit([submission("b", delivery="second"), submission("a", delivery="second")], 25.0)
+    yield [["settled", "b", 1, "Cancelled"], ["job", "b", 2], ["job", "a", 2]]
+    store.refuse("top.sh", "2-1", "it lies at the top", 26.0)
+    yield [["refused", "top.sh"], ["result", "top.sh"]]
+    store.disarm("folder/by-hand.sh", "2-2")
+    yield [["result", "folder/by-hand.sh"]]
+
+
+def main() -> None:
+    database, side, fatal = sys.argv[1:]
+    store_module.CHUNK = 2  # so that a submission of four is one of two commits
+    store = MortalStore(Path(database), side, int(fatal))
+    for promises in live_through(store):
+        say({"promised": promises})
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""A process that is killed just before, or just after, each commit of its store, one by one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from shoal.local.bells import Bells
+from shoal.local.store import SqliteStore
+
+from . import commit_child
+from .audit import finish_all, opened, read_consistent
+from .commit_child import FIRST, TABLES
+
+LATER = 1_000.0
+
+
+class Died(NamedTuple):
+    """What a child has said until it died, and with which signal (0: it lived)."""
+
+    promises: list[list[Any]]
+    holds: list[dict[str, list[list[Any]]]]
+    signal: int
+
+
+def run_child(database: Path, side: str, fatal: int) -> Died:
+    child = subprocess.run(
+        [sys.executable, commit_child.__file__, str(database), side, str(fatal)],
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    lines = [json.loads(line) for line in child.stdout.splitlines()]
+    promises = [promise for line in lines for promise in line.get("promised", ())]
+    return Died(promises, [line["holds"] for line in lines if "holds" in line], -child.returncode)
+
+
+def contents(database: Path) -> dict[str, list[list[Any]]]:
+    with opened(database) as connection:
+        return {
+            table: [list(row) for row in connection.execute(f"SELECT * FROM {table}")]
+            for table in TABLES
+        }
+
+
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_kill_beside_any_commit_leaves_all_of_it_or_nothing(tmp_path: Path, side: str) -> None:
+    """Beside each commit a kill leaves what was acknowledged, and no half of the commit."""
+    whole = run_child(tmp_path / "whole.db", "record", 0)
+    assert whole.signal == 0
+    empty: dict[str, list[list[Any]]] = {table: [] for table in TABLES}
+    held = [empty, *whole.holds]
+    assert len(held) > 20
+    for fatal in range(1, len(held)):
+        database = tmp_path / f"{fatal}.db"
+        died = run_child(database, side, fatal)
+        assert died.signal == signal.SIGKILL
+        assert contents(database) == held[fatal - (side == "before")]
+        read_consistent(database)
+        check_promises(database, died.promises)
+        deliver_again(database)
+        finished = finish_all(database)
+        assert {spec.job_id for spec, _ in FIRST} <= finished.jobs.keys()
+        check_promises(database, died.promises)
+
+
+def check_promises(database: Path, promises: list[list[Any]]) -> None:
+    with opened(database) as connection:
+        for kind, *facts in promises:
+            query = {
+                "job": "SELECT count(*) FROM job WHERE job_id = ? AND run >= ?",
+                "attempt": "SELECT count(*) FROM attempt JOIN job USING (seq) WHERE job_id = ?"
+                " AND attempt.run = ? AND attempt.attempt = ? AND ending = ?",
+                "settled": "SELECT count(*) FROM settlement JOIN job USING (seq)"
+                " WHERE job_id = ? AND settlement.run = ? AND settlement.status = ?",
+                "result": "SELECT count(*) FROM result WHERE key = ?",
+                "refused": "SELECT count(*) FROM settlement WHERE seq IS NULL AND run = 0"
+                " AND json_extract(spec, '$.refused') = ?",
+            }[kind]
+            assert connection.execute(query, facts).fetchone()[0] == 1, (kind, facts)
+
+
+def deliver_again(database: Path) -> None:
+    """Deliver the first submission once more, as one does that got no answer to it."""
+    store = SqliteStore(database, Bells(database.parent / "bells"))
+    try:
+        there = {job.job_id: job.delivery_id for job in store.jobs()}
+        missing = [delivery for spec, delivery in FIRST if there.get(spec.job_id) != delivery]
+        report = store.submit(FIRST, LATER)
+        assert report.accepted == len(missing)
+        assert report.unchanged == len(FIRST) - len(missing)
+        assert store.submit(FIRST, LATER).accepted == 0
+    finally:
+        store.close()

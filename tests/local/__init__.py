@@ -1,0 +1,1 @@
+"""The local environment on real files, with real processes: buckets, workers, supervisors."""
