@@ -139,7 +139,9 @@ def test_a_killed_workers_processes_end_before_its_job_runs_again(place: Place) 
             "commands": [
                 'if [ "$SHOAL_ATTEMPT" = 1 ]; then',
                 "setsid sh -c 'echo $$ > $SHOAL_ENV/pid; exec sleep 1000' & sleep 1000",
-                'else ! kill -0 "$(cat $SHOAL_ENV/pid)"; fi',
+                # Whoever inherited it may not have reaped it yet.
+                "elif [ -e /proc/$(cat $SHOAL_ENV/pid) ]; then",
+                "grep '^State:.*Z' /proc/$(cat $SHOAL_ENV/pid)/status; fi",
             ],
         }
     )

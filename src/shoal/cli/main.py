@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -65,6 +66,16 @@ class Verbs(click.Group):
                 ) from None
             raise
 
+    def invoke(self, context: click.Context) -> Any:
+        """Run the verb; that a reader of its output has enough, as in `| head`, is no failure."""
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (1, 2):
+                os.dup2(nowhere, stream)
+            raise click.exceptions.Exit(0) from None
+
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="shoal")
@@ -89,10 +100,6 @@ def main() -> None:
         sys.exit(EXIT_BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has enough, as in `shoal events | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
     except ShoalError as error:
         click.secho(f"shoal: {error}", err=True, fg="red")
         sys.exit(exit_code_of(error))

@@ -109,13 +109,13 @@ def _show_many(client: Client, counts: Counts, found: list[Job], total: int) -> 
 def _print_counts(by_status: dict[Status, int], workers: int, paused: bool) -> None:
     from rich.text import Text
 
-    from shoal.cli.output import STYLES, console
+    from shoal.cli.output import STYLES, print_block
 
     parts = [Text(f"{number:,} {status}", STYLES[status]) for status, number in by_status.items()]
     parts.append(Text(f"{workers} worker{'s' * (workers != 1)}"))
     if paused:
         parts.append(Text("paused", "bold yellow"))
-    console().print(Text("   ").join(parts))
+    print_block(Text("   ").join(parts))
 
 
 def _show_one(client: Client, job: Job, as_json: bool) -> None:
@@ -146,12 +146,12 @@ def _print_job(job: Job) -> None:
 
     from rich.text import Text
 
-    from shoal.cli.output import STYLES, clock_time, console, job_state_text, one_line
+    from shoal.cli.output import STYLES, clock_time, job_state_text, one_line, print_block
 
     said = one_line(job_state_text(job, time.time()))
     status = Text(job.status, STYLES[job.status])
     heading = Text.assemble(one_line(job.job_id), " is ", status, f": {said}" if said else "")
-    console().print(heading, overflow="fold")
+    print_block(heading)
     click.echo(
         f"run {job.run}, retries {job.retries}, interruptions {job.interruptions},"
         f" submitted {clock_time(job.submitted_at)}"
