@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from shoal.core.backoff import backoff_s
 from shoal.core.errors import SpecError
 from shoal.core.intake import plan_job
+from shoal.core.job import Started, Status
 from shoal.core.scaling import workers_to_launch, workers_wanted
 from shoal.ports import Attention, Backlog, Clock, Fleet, Found, JobStore, Submission, Watch
 from shoal.settings import Settings
@@ -78,6 +79,7 @@ class Supervisor:
         self._failed_launches = 0
         self._launch_at = 0.0
         self._workers = 0
+        self._idle_since: dict[str, float] = {}
 
     def run(self, *, until_idle: bool) -> None:
         """Supervise until asked to leave; or, when `until_idle`, until all is done and gone."""
@@ -125,14 +127,29 @@ class Supervisor:
         alive = self._fleet.size()
         if left := max(0, self._workers - alive):
             self._report(f"{left} worker{'s' * (left != 1)} left, {alive} in all")
-        if backlog.ready and now >= self._launch_at:
+        if not backlog.ready:
+            self._idle_since = {}
+        elif now >= self._launch_at:
             wanted = workers_wanted(backlog.ready, backlog.started, 1, self._settings.worker_limit)
-            if more := workers_to_launch(wanted, alive):
+            if more := workers_to_launch(wanted, alive - self._silent_workers(now)):
                 self._fleet.launch(more)
                 alive += more
                 self._report(f"{more} worker{'s' * (more != 1)} started, {alive} in all")
         self._workers = alive
         return Glance(backlog, alive)
+
+    def _silent_workers(self, now: float) -> int:
+        """How many workers have had no job for a lease's time although jobs are ready.
+
+        A worker takes the next job as it settles the last, and is woken for one while it lingers;
+        so these are frozen, or hang, and others must do their part until they wake up.
+        """
+        started = self._store.jobs(statuses=[Status.STARTED])
+        busy = {job.state.lease.worker for job in started if isinstance(job.state, Started)}
+        idle = {worker.worker for worker in self._fleet.workers()} - busy
+        self._idle_since = {worker: self._idle_since.get(worker, now) for worker in idle}
+        lease_s = self._settings.lease_s
+        return sum(now - since >= lease_s for since in self._idle_since.values())
 
     def reap(self, now: float) -> int:
         """Requeue the jobs of workers that are gone; returns how many."""

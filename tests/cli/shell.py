@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,14 +58,14 @@ class Shell:
         code: int = 0,
         stdin: str = "",
         cwd: Path | None = None,
-        **variables: str,
+        variables: Mapping[str, str] | None = None,
     ) -> Said:
         """Run `shoal` with these words to its end, which must be with this exit code."""
         ended = subprocess.run(
             [SHOAL, *words],
             input=stdin,
             cwd=cwd or self.folder,
-            env=self.variables | variables,
+            env={**self.variables, **(variables or {})},
             capture_output=True,
             text=True,
             check=False,

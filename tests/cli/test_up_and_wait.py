@@ -35,7 +35,7 @@ def test_up_makes_and_watches_the_folder_it_is_given(shell: Shell) -> None:
     said = shell.type("up", "new/env", "--until-idle", "--quiet")
     assert (said.out, said.err) == ("", "")
     assert "0 Queued" in shell.type("status", "-e", "new/env").out
-    assert "0 Queued" in shell.type("status", SHOAL_ENV="new/env").out
+    assert "0 Queued" in shell.type("status", variables={"SHOAL_ENV": "new/env"}).out
 
 
 def test_up_takes_its_settings_from_flags(shell: Shell) -> None:

@@ -3,6 +3,7 @@ and nothing is left lying about by what is gone."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -179,8 +180,8 @@ class Doctor:
                 )
 
     def _is_known(self, found: Found) -> bool:
-        query = "SELECT delivery_id FROM job WHERE job_id = ?"
-        return self._store.query(query, found.key) == [(found.version,)]
+        query = "SELECT delivery_id FROM job WHERE job_id = CAST(? AS TEXT)"
+        return self._store.query(query, os.fsencode(found.key)) == [(found.version,)]
 
     def _take_in(self, found: Found) -> None:
         try:

@@ -46,7 +46,7 @@ from shoal.core.lifecycle import (
     Submitted,
     decide,
 )
-from shoal.core.spec import refused_json, spec_json, storable, stored_spec
+from shoal.core.spec import refused_json, spec_json, stored_spec
 from shoal.local import schema
 from shoal.local.bells import Bells
 from shoal.ports import Backlog, Counts, Submission, SubmitReport
@@ -77,6 +77,9 @@ _RECORD = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = (
     "INSERT INTO settlement(seq, run, status, reason, settled_at, spec) VALUES (?, ?, ?, ?, ?, ?)"
 )
+_KEY = "CAST(? AS TEXT)"
+"""A key, given as bytes: names of files need not be valid UTF-8."""
+
 _PROMOTE = (
     "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
 )
@@ -257,21 +260,21 @@ class SqliteStore:
             if row is None:
                 _refuse(job)
             self._connection.executemany(
-                "INSERT INTO result VALUES (?, ?, ?)"
+                f"INSERT INTO result VALUES ({_KEY}, ?, ?)"
                 " ON CONFLICT(key) DO UPDATE SET version = excluded.version, seq = excluded.seq",
-                [(key, version, row[0]) for key, version in results.items()],
+                [(os.fsencode(key), version, row[0]) for key, version in results.items()],
             )
 
     def results(self, job_id: str) -> list[str]:
         with self._reading():
             rows = self._execute(
-                "SELECT result.key FROM job JOIN result ON result.seq = job.seq"
+                "SELECT CAST(result.key AS BLOB) FROM job JOIN result ON result.seq = job.seq"
                 " AND result.key >= json_extract(spec, '$.folder') || '/'"
                 " AND result.key < json_extract(spec, '$.folder') || '0'"
                 " WHERE job_id = ?",
                 (job_id,),
             )
-            return [key for (key,) in rows]
+            return [os.fsdecode(key) for (key,) in rows]
 
     def refuse(self, key: str, version: str, reason: str, now: float) -> None:
         with self._transaction(synced=True):
@@ -290,12 +293,14 @@ class SqliteStore:
             self._disarm(key, version)
 
     def _disarm(self, key: str, version: str) -> None:
-        self._execute("INSERT OR REPLACE INTO result VALUES (?, ?, NULL)", (storable(key), version))
+        self._execute(
+            f"INSERT OR REPLACE INTO result VALUES ({_KEY}, ?, NULL)", (os.fsencode(key), version)
+        )
 
     def starts_no_job(self, key: str, version: str) -> bool:
         with self._reading():
             row = self._execute(
-                "SELECT version FROM result WHERE key = ?", (storable(key),)
+                f"SELECT version FROM result WHERE key = {_KEY}", (os.fsencode(key),)
             ).fetchone()
         return row is not None and row[0] == version
 
@@ -496,7 +501,7 @@ class SqliteStore:
                         (
                             self._seq(job.job_id),
                             effect.run,
-                            effect.status,
+                            effect.status.value,
                             effect.reason,
                             now,
                             spec_json(effect.spec),
