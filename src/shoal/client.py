@@ -33,7 +33,7 @@ LOOK_EVERY_S = 2.0
 """How often a waiting client looks although no bell rang."""
 
 FEW_JOBS = 4
-LOOK_AGAIN_S, LONGEST_LOOK_AGAIN_S = 0.001, 0.1
+LOOK_AGAIN_S, LONGEST_LOOK_AGAIN_S = 0.0002, 0.1
 """A client that waits for a few jobs looks at once; for many, it leaves the cores to the jobs."""
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+import pytest
 
 import shoal
 from shoal.client import Client
@@ -36,12 +39,12 @@ class Shell:
     """A user's shell, in the folder `jobs`, which nobody has made an environment yet.
 
     Args:
-        root: an empty folder.
+        root: where that folder is.
     """
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "jobs"
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)
         mark = uuid.uuid4().hex
         kept = {name: text for name, text in os.environ.items() if not name.startswith("SHOAL_")}
         # Quick to end and quick to try again; everything else as a user has it.
@@ -146,6 +149,17 @@ class Shell:
         with self.client() as client:
             return {job.job_id: job.status.value for job in client.jobs()}
 
+    def submit(self, job_id: str, script: str = "true", **keys: Any) -> None:
+        """Submit a command without typing, which is quicker: for tests of other verbs."""
+        with shoal.connect(self.folder) as client:
+            client.submit({"job_id": job_id, "commands": [script], **keys})
+
+    def wait(self) -> None:
+        """Wait for all jobs without typing."""
+        with self.client() as client:
+            progress = client.wait(timeout_s=PATIENCE_S)
+        assert progress.over == progress.total
+
     def job_folder(self, name: str, script: str, **inputs: str) -> Path:
         """Put a job folder into the environment, its executable `run.sh` last and whole."""
         folder = self.folder / name
@@ -188,6 +202,26 @@ def write_job_folder(folder: Path, script: str, **inputs: str) -> None:
     part.write_text(script)
     part.chmod(0o755)
     part.rename(folder / "run.sh")
+
+
+def until(path: Path) -> str:
+    """A script that runs until a file is there."""
+    return f"until test -e '{path}'; do sleep 0.01; done"
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that many tests look at, filled once, though the tests run in several processes."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = root / name
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / f"{name}.made").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what a try that failed has left
+            folder.mkdir()
+            make(folder)
+            (root / f"{name}.made").touch()
+    return folder
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

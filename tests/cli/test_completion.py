@@ -22,7 +22,7 @@ def complete(shell: Shell, kind: str, *words: str) -> list[str]:
     out = shell.type(variables=variables).out
     if kind == "zsh":
         return out.splitlines()[1::3]  # type, value, help
-    return [line.partition(",")[2].partition("\t")[0] for line in out.split()]
+    return [line.partition(",")[2].partition("\t")[0] for line in out.splitlines() if line]
 
 
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
@@ -47,7 +47,7 @@ def test_verbs_are_completed(shell: Shell, kind: str) -> None:
 def test_job_ids_are_completed(shell: Shell, kind: str) -> None:
     """The beginning of a job id is completed, for every verb that takes one."""
     for name in ("corner/tt", "corner/ss", "other", "[x]"):
-        shell.type("submit", "--command", "true", "--id", name)
+        shell.submit(name)
     assert set(complete(shell, kind, "status", "corner/")) == {"corner/tt", "corner/ss"}
     if kind == "zsh":
         return  # the rest is the same for all
@@ -63,7 +63,7 @@ def test_no_environment_completes_to_nothing(shell: Shell) -> None:
 
 def test_bash_completes_with_the_script(shell: Shell, tmp_path: Path) -> None:
     """In a real bash that has sourced the script, a word is completed."""
-    shell.type("submit", "--command", "true", "--id", "corner-tt")
+    shell.submit("corner-tt")
     script = tmp_path / "completion.bash"
     script.write_text(shell.type("completion", "bash").out)
     asks = (

@@ -25,7 +25,7 @@ def is_running(pid_file: Path) -> bool:
 
 def test_cancel_ends_a_running_job_with_its_whole_tree(shell: Shell, tmp_path: Path) -> None:
     """Cancelling a Started job ends all that it has started, and the worker goes on."""
-    shell.type("submit", "--command", TREE.format(folder=tmp_path), "--id", "tree")
+    shell.submit("tree", TREE.format(folder=tmp_path))
     shell.up("--max-workers", "1")
     pids = [tmp_path / name for name in ("far", "near")]
     wait_until(lambda: all(pid.exists() and pid.read_text() for pid in pids), "the tree")
@@ -36,16 +36,16 @@ def test_cancel_ends_a_running_job_with_its_whole_tree(shell: Shell, tmp_path: P
     wait_until(lambda: not any(is_running(pid) for pid in pids), "the tree to end")
     (attempt,) = shell.type_for_json("status", "tree")["attempts"]
     assert (attempt["ending"], attempt["reason"]) == ("cancelled", "cancelled")
-    shell.type("submit", "--command", "true", "--id", "next")
+    shell.submit("next")
     shell.type("wait", "next")
 
 
 def test_cancel_takes_globs_and_leaves_what_is_over(shell: Shell) -> None:
     """A glob cancels the live jobs that it fits; an id of a job that is over is an error."""
-    shell.type("submit", "--command", "true", "--id", "sweep-0")
+    shell.submit("sweep-0")
     shell.run_all()
     for name in ("sweep-1", "sweep-2", "other"):
-        shell.type("submit", "--command", "true", "--id", name)
+        shell.submit(name)
     cancelled = shell.type_for_json("cancel", "sweep-*")
     assert {job["job_id"] for job in cancelled} == {"sweep-1", "sweep-2"}
     assert all(job["Status"] == "Cancelled" for job in cancelled)
@@ -64,8 +64,8 @@ def test_cancel_takes_globs_and_leaves_what_is_over(shell: Shell) -> None:
 def test_retry_runs_what_failed_or_was_cancelled_again(shell: Shell, tmp_path: Path) -> None:
     """`retry` queues failed and cancelled jobs as a new run, which has all its retries again."""
     mended = tmp_path / "mended"
-    shell.type("submit", "--command", f"test -e {mended}", "--id", "bad", "--retry", "1")
-    shell.type("submit", "--command", "true", "--id", "good")
+    shell.submit("bad", f"test -e {mended}", retry=1)
+    shell.submit("good")
     shell.run_all()
     assert shell.statuses() == {"bad": "Failed", "good": "Successful"}
     mended.touch()
@@ -83,13 +83,13 @@ def test_pause_holds_jobs_back_until_resume(shell: Shell) -> None:
     """During a pause nothing starts, not even through a worker that idles; `resume` ends it."""
     shell.up("--max-workers", "1")
     shell.type("pause")
-    shell.type("submit", "--command", "true", "--id", "a")
+    shell.submit("a")
     assert shell.type("status").out.splitlines()[0].endswith("paused")
     assert shell.type_for_json("status")["paused"] is True
     shell.type("wait", "--timeout", "0.3", code=1)
     assert shell.statuses() == {"a": "Queued"}
     shell.type("resume")
-    shell.type("wait")
+    shell.wait()
     assert shell.type_for_json("status")["paused"] is False
 
 
@@ -98,7 +98,7 @@ def test_workers_come_with_jobs_and_leave_without(shell: Shell) -> None:
     up = shell.up("--max-workers", "2")
     assert shell.type_for_json("workers") == []
     for name in ("a", "b", "c"):
-        shell.type("submit", "--command", "until test -e go; do sleep 0.01; done", "--id", name)
+        shell.submit(name, "exec sleep 600")
     wait_until(lambda: len(shell.type_for_json("workers")) == 2, "two workers")
     wait_until(lambda: list(shell.statuses().values()).count("Started") == 2, "two jobs to start")
     workers = shell.type_for_json("workers")
@@ -112,12 +112,12 @@ def test_workers_come_with_jobs_and_leave_without(shell: Shell) -> None:
 def test_a_killed_worker_costs_its_job_no_retry(shell: Shell, tmp_path: Path) -> None:
     """A job whose worker was killed runs again elsewhere, and its retries are untouched."""
     script = f"test $SHOAL_ATTEMPT = 2 || {{ touch {tmp_path}/begun; exec sleep 600; }}"
-    shell.type("submit", "--command", script, "--id", "a")
+    shell.submit("a", script)
     shell.up("--max-workers", "1")
     wait_until((tmp_path / "begun").exists, "the job to begin")
     (worker,) = shell.type_for_json("workers")
     os.kill(worker["pid"], signal.SIGKILL)
-    shell.type("wait")
+    shell.wait()
     job = shell.type_for_json("status", "a")
     assert (job["Status"], job["Retries"], job["interruptions"]) == ("Successful", "0 of 0", 1)
     first, second = job["attempts"]

@@ -65,7 +65,7 @@ def test_a_folder_that_is_no_environment_is_refused(shell: Shell, words: tuple[s
 
 def test_a_damaged_database_is_refused(shell: Shell) -> None:
     """A database that is none ends with code 3, and is left as it is."""
-    shell.type("submit", "--command", "true", "--id", "a")
+    shell.submit("a")
     database = shell.folder / ".shoal" / "shoal.db"
     for path in database.parent.glob("shoal.db-*"):
         path.unlink()
@@ -97,7 +97,7 @@ def test_the_environment_is_option_before_variable_before_folder(
 
 def test_colours_are_for_terminals_only(shell: Shell) -> None:
     """A table has colours on a terminal and fits its width; elsewhere it is plain and uncut."""
-    shell.type("submit", "--command", f"echo {'x' * 150}; exit 1", "--id", "a")
+    shell.submit("a", f"echo {'x' * 150}; exit 1")
     shell.run_all()
     plain = shell.type("status").out
     assert ESCAPE not in plain
@@ -113,7 +113,7 @@ def test_colours_are_for_terminals_only(shell: Shell) -> None:
 
 def test_a_person_who_waits_sees_a_progress_bar(shell: Shell) -> None:
     """On a terminal `wait` draws a bar, and takes it away when it ends."""
-    shell.type("submit", "--command", "true", "--id", "a")
+    shell.submit("a")
     seen = shell.see_on_terminal("wait", "--timeout", "0.5", code=1)
     assert "0/1" in seen
     assert "━" in seen
@@ -123,7 +123,7 @@ def test_a_person_who_waits_sees_a_progress_bar(shell: Shell) -> None:
 def test_what_a_job_says_can_do_nothing_to_a_terminal(shell: Shell) -> None:
     """Control characters and markup in a job's output are shown as text by status."""
     evil = r"printf '\033[31mred\033]0;title\007 [bold]b[/bold]'; exit 1"
-    shell.type("submit", "--command", evil, "--id", "[red]a")
+    shell.submit("[red]a", evil)
     shell.run_all()
     for words in (("status",), ("status", "[red]a")):
         out = shell.type(*words).out
@@ -135,7 +135,7 @@ def test_what_a_job_says_can_do_nothing_to_a_terminal(shell: Shell) -> None:
 
 def test_an_interrupted_verb_ends_with_130(shell: Shell) -> None:
     """Ctrl-C ends a verb that waits with code 130 and without a traceback."""
-    shell.type("submit", "--command", "true", "--id", "a")
+    shell.submit("a")
     waiting = shell.start("wait")
     assert waiting.stderr is not None
     assert "Nobody works" in waiting.stderr.readline()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from .shell import PATIENCE_S, SHOAL, Shell
+from .shell import PATIENCE_S, SHOAL, Shell, until
 
 TRY = "echo try $SHOAL_ATTEMPT of run $SHOAL_RUN; test $SHOAL_ATTEMPT = 2"
 
 
 def test_logs_prints_the_output_byte_for_byte(shell: Shell) -> None:
     """`logs` prints what the job wrote, to stdout and to stderr, and nothing else."""
-    shell.type("submit", "--command", r"printf 'a\0\377'; printf 'b\n' >&2", "--id", "a")
+    shell.submit("a", r"printf 'a\0\377'; printf 'b\n' >&2")
     shell.run_all()
     printed = subprocess.run(
         [SHOAL, "logs", "a"],
@@ -30,9 +30,9 @@ def test_logs_prints_the_output_byte_for_byte(shell: Shell) -> None:
 
 def test_logs_of_an_attempt_or_a_run_can_be_chosen(shell: Shell) -> None:
     """`logs` takes the last attempt, or the one that --attempt names, with its run if need be."""
-    shell.type("submit", "--command", TRY, "--id", "a", "--retry", "1")
+    shell.submit("a", TRY, retry=1)
     shell.run_all()
-    shell.type("submit", "--command", "echo second run", "--id", "a")
+    shell.submit("a", "echo second run")
     shell.run_all()
     assert shell.type("logs", "a").out == "second run\n"
     assert shell.type("logs", "a", "--attempt", "1").out == "second run\n"
@@ -44,7 +44,7 @@ def test_logs_of_an_attempt_or_a_run_can_be_chosen(shell: Shell) -> None:
 
 def test_logs_says_when_there_is_no_output(shell: Shell) -> None:
     """A job that has not started, or wrote nothing, prints nothing; a person is told why."""
-    shell.type("submit", "--command", "true", "--id", "a")
+    shell.submit("a")
     said = shell.type("logs", "a")
     assert (said.out, said.err) == ("", "not started yet\n")
     shell.run_all()
@@ -52,21 +52,14 @@ def test_logs_says_when_there_is_no_output(shell: Shell) -> None:
     assert (said.out, said.err) == ("", "attempt 1.1 of 'a' has no output\n")
 
 
-def test_logs_follows_an_attempt_to_its_end(shell: Shell) -> None:
+def test_logs_follows_an_attempt_to_its_end(shell: Shell, tmp_path: Path) -> None:
     """`logs -f` waits for the job to start, prints what comes as it comes, and ends with it."""
-    shell.type(
-        "submit",
-        "--id",
-        "a",
-        "--command",
-        "echo one; until test -e go; do sleep 0.01; done; echo two",
-    )
+    shell.submit("a", f"echo one; {until(tmp_path / 'go')}; echo two")
     following = shell.start("logs", "-f", "a")
     shell.up("--max-workers", "1")
     assert following.stdout is not None
     assert following.stdout.readline() == "one\n"
-    (worker,) = shell.type_for_json("workers")
-    (shell.folder / ".shoal" / "work" / worker["instance_id"] / "go").touch()
+    (tmp_path / "go").touch()
     assert following.stdout.read() == "two\n"
     assert following.wait(PATIENCE_S) == 0
 
@@ -98,11 +91,11 @@ def test_fetch_names_a_result_that_is_gone(shell: Shell) -> None:
 
 def test_events_are_the_queues_a_line_a_run(shell: Shell) -> None:
     """`events` prints a line for each run that ended, in order, with the job's own JSON."""
-    shell.type("submit", "--command", "true", "--id", "good")
+    shell.submit("good")
     shell.run_all()
-    shell.type("submit", "--command", "false", "--id", "bad")
+    shell.submit("bad", "false")
     shell.run_all()
-    shell.type("submit", "--command", "true", "--id", "gone")
+    shell.submit("gone")
     shell.type("cancel", "gone")
     lines = [json.loads(line) for line in shell.type("events", "--json").out.splitlines()]
     assert [(line["queue"], line["job_id"], line["status"]) for line in lines] == [
@@ -129,29 +122,29 @@ def test_events_are_the_queues_a_line_a_run(shell: Shell) -> None:
 def test_events_can_be_followed_and_resumed(shell: Shell) -> None:
     """A follower that comes back with its last cursor misses no run and sees none twice."""
     shell.up("--max-workers", "1")
-    shell.type("submit", "--command", "true", "--id", "a")
-    shell.type("wait")
+    shell.submit("a")
+    shell.wait()
     first = shell.start("events", "--follow", "--json")
     assert first.stdout is not None
     seen = [json.loads(first.stdout.readline())]
-    shell.type("submit", "--command", "true", "--id", "b")
+    shell.submit("b")
     seen.append(json.loads(first.stdout.readline()))
     first.terminate()
     first.wait(PATIENCE_S)
-    shell.type("submit", "--command", "true", "--id", "c")
-    shell.type("wait")
+    shell.submit("c")
+    shell.wait()
     second = shell.start("events", "-f", "--json", "--after", str(seen[-1]["cursor"]))
     assert second.stdout is not None
     seen.append(json.loads(second.stdout.readline()))
-    shell.type("submit", "--command", "true", "--id", "d")
+    shell.submit("d")
     seen.append(json.loads(second.stdout.readline()))
     assert [event["job_id"] for event in seen] == ["a", "b", "c", "d"]
 
 
 def test_a_run_of_a_replaced_job_is_an_event_of_its_own(shell: Shell) -> None:
     """Submitting a waiting job with new content ends the old run as Cancelled, with the reason."""
-    shell.type("submit", "--command", "echo 1", "--id", "a")
-    shell.type("submit", "--command", "echo 2", "--id", "a")
+    shell.submit("a", "echo 1")
+    shell.submit("a", "echo 2")
     event = shell.type_for_json("events")
     assert (event["run"], event["queue"], event["reason"]) == (1, "cancelled", "replaced by run 2")
     assert event["job"]["commands"] == ["echo 1"]
@@ -160,7 +153,7 @@ def test_a_run_of_a_replaced_job_is_an_event_of_its_own(shell: Shell) -> None:
 @pytest.mark.parametrize("verb", ["events", "events --follow", "status -n 0", "logs a"])
 def test_a_reader_that_has_enough_is_no_failure(shell: Shell, verb: str) -> None:
     """Who stops reading early, like `head`, makes no verb complain or fail."""
-    shell.type("submit", "--command", "echo some output", "--id", "a")
+    shell.submit("a", "echo some output")
     shell.run_all()
     ended = subprocess.run(
         ["bash", "-c", f"{SHOAL} {verb} | true; exit ${{PIPESTATUS[0]}}"],

@@ -50,7 +50,7 @@ def test_a_flag_overrides_all(shell: Shell) -> None:
 def test_settings_reach_the_workers(shell: Shell) -> None:
     """A setting in the file holds for the workers too: here, the time an attempt may run."""
     write_settings(shell, "timeout_s = 0.2\n")
-    shell.type("submit", "--command", "exec sleep 600", "--id", "a")
+    shell.submit("a", "exec sleep 600")
     shell.run_all()
     assert shell.type_for_json("status", "a")["reason"] == "timed out after 0.2 s"
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from .shell import Shell, wait_until
+from .shell import Shell, made_once, wait_until
 
 FLAKY = "echo try $SHOAL_ATTEMPT; test $SHOAL_ATTEMPT = 2"
 
 
-@pytest.fixture(scope="module")
-def after(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """An environment with a job in each state but Started."""
-    shell = Shell(tmp_path_factory.mktemp("status"))
+def make(root: Path) -> None:
+    """An environment with jobs in every state but Started."""
+    shell = Shell(root)
     shell.job_folder("corners/tt", "echo done > result.txt\n")
-    shell.type("submit", "--command", FLAKY, "--id", "flaky", "--retry", "3")
-    shell.type("submit", "--command", "echo no licence; exit 75", "--id", "bad", "--retry", "1")
+    shell.submit("flaky", FLAKY, retry=3)
+    shell.submit("bad", "echo no licence; exit 75", retry=1)
     shell.run_all()
-    shell.type("submit", "--command", "true", "--id", "gone", "--tag", "who=me")
+    shell.submit("gone", tags={"who": "me"})
     shell.type("cancel", "gone")
-    shell.type("submit", "--command", "echo 1", "--id", "waiting-1", "--priority", "5")
-    shell.type("submit", "--command", "echo 2", "--id", "waiting-2")
-    yield shell
-    shell.close()
+    shell.submit("waiting-1", "echo 1", priority=5)
+    shell.submit("waiting-2", "echo 2")
+
+
+@pytest.fixture(scope="module")
+def after(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A shell in that environment, for tests that only look."""
+    return Shell(made_once(tmp_path_factory, "status", make))
 
 
 def test_counts_come_first(after: Shell) -> None:
@@ -137,7 +140,7 @@ def test_an_unknown_job_is_an_error(after: Shell) -> None:
 def test_a_running_job_shows_its_worker(shell: Shell) -> None:
     """A Started job names its worker and its attempt, while it runs."""
     shell.up("--max-workers", "1")
-    shell.type("submit", "--command", "echo begun; exec sleep 600", "--id", "long")
+    shell.submit("long", "echo begun; exec sleep 600")
     wait_until(lambda: shell.statuses()["long"] == "Started", "the job to start")
     item = shell.type_for_json("status", "long")
     assert (item["Status"], item["attempts"]) == ("Started", [])

@@ -62,9 +62,9 @@ def test_a_folder_from_elsewhere_is_copied_in_and_runs_once(shell: Shell, tmp_pa
     write_job_folder(outside, "echo ran >> log.txt", in_txt="x")
     shell.up("--max-workers", "2")
     shell.type("submit", str(outside), "--retry", "1")
-    shell.type("wait")
+    shell.wait()
     shell.type("submit", "--command", "true")  # whatever the watch has seen is taken in before
-    shell.type("wait")
+    shell.wait()
     assert (shell.folder / "tt" / "log.txt").read_text() == "ran\n"
     assert sorted(path.name for path in outside.iterdir()) == ["in.txt", "run.sh"]
     job = shell.type_for_json("status", "tt/run.sh")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 
-from .shell import PATIENCE_S, Shell, wait_until
+from .shell import PATIENCE_S, Shell, until, wait_until
 
 
 def test_up_runs_job_folders_until_all_is_quiet(shell: Shell) -> None:
@@ -67,18 +68,10 @@ def test_a_second_supervisor_is_refused(shell: Shell) -> None:
     assert first.poll() is None
 
 
-def test_up_drains_when_it_is_interrupted(shell: Shell) -> None:
+def test_up_drains_when_it_is_interrupted(shell: Shell, tmp_path: Path) -> None:
     """Ctrl-C lets the running job finish, starts no other, and ends when the workers are gone."""
-    shell.type(
-        "submit",
-        "--command",
-        "until test -e go; do sleep 0.01; done",
-        "--id",
-        "runs",
-        "--set",
-        "X=1",
-    )
-    shell.type("submit", "--command", "true", "--id", "waits", "--priority", "-1")
+    shell.submit("runs", until(tmp_path / "go"))
+    shell.submit("waits", priority=-1)
     up = shell.up("--max-workers", "1")
     wait_until(lambda: shell.statuses()["runs"] == "Started", "the job to start")
     up.send_signal(signal.SIGINT)
@@ -87,17 +80,15 @@ def test_up_drains_when_it_is_interrupted(shell: Shell) -> None:
     while "draining" not in line:
         line = up.stderr.readline()
         assert line
-    (shell.folder / ".shoal" / "work").joinpath(
-        shell.type_for_json("workers")[0]["instance_id"], "go"
-    ).touch()
+    (tmp_path / "go").touch()
     assert up.wait(PATIENCE_S) == 0
     assert shell.statuses() == {"runs": "Successful", "waits": "Queued"}
     assert shell.processes() == []
 
 
-def test_up_interrupted_twice_leaves_the_worker_to_itself(shell: Shell) -> None:
+def test_up_interrupted_twice_leaves_the_worker_to_itself(shell: Shell, tmp_path: Path) -> None:
     """A second Ctrl-C ends `up` at once; the worker goes on, finishes its job, and leaves."""
-    shell.type("submit", "--command", "until test -e go; do sleep 0.01; done", "--id", "runs")
+    shell.submit("runs", until(tmp_path / "go"))
     up = shell.up("--max-workers", "1")
     wait_until(lambda: shell.statuses()["runs"] == "Started", "the job to start")
     assert up.stderr is not None
@@ -107,15 +98,15 @@ def test_up_interrupted_twice_leaves_the_worker_to_itself(shell: Shell) -> None:
             assert line
     assert up.wait(PATIENCE_S) == 0
     assert shell.statuses() == {"runs": "Started"}
-    (worker,) = shell.type_for_json("workers")
-    (shell.folder / ".shoal" / "work" / worker["instance_id"] / "go").touch()
+    assert len(shell.type_for_json("workers")) == 1
+    (tmp_path / "go").touch()
     wait_until(lambda: not shell.processes(), "the worker to leave")
     assert shell.statuses() == {"runs": "Successful"}
 
 
 def test_wait_ends_with_0_when_all_are_successful(shell: Shell) -> None:
     """`wait` blocks until the jobs are over; all Successful ends with 0."""
-    shell.type("submit", "--command", "true", "--id", "a")
+    shell.submit("a")
     waiting = shell.start("wait", "--json")
     shell.up("--max-workers", "1")
     out, _ = waiting.communicate(timeout=PATIENCE_S)
@@ -125,8 +116,8 @@ def test_wait_ends_with_0_when_all_are_successful(shell: Shell) -> None:
 
 def test_wait_ends_with_1_when_one_is_not(shell: Shell) -> None:
     """A job that is not Successful makes `wait` end with 1, unless it was not waited for."""
-    shell.type("submit", "--command", "true", "--id", "good-1")
-    shell.type("submit", "--command", "false", "--id", "bad-1")
+    shell.submit("good-1")
+    shell.submit("bad-1", "false")
     shell.run_all()
     said = shell.type("wait", code=1)
     assert said.err.splitlines()[0] == "1 Successful, 1 Failed"
@@ -139,7 +130,7 @@ def test_wait_ends_with_1_when_one_is_not(shell: Shell) -> None:
 
 def test_wait_gives_up_when_time_is_up(shell: Shell) -> None:
     """`wait --timeout` ends with 1 and says what is not over, and that nobody works."""
-    shell.type("submit", "--command", "true", "--id", "a")
+    shell.submit("a")
     said = shell.type("wait", "--timeout", "0.05", code=1)
     assert "time is up with 1 not over: 1 Queued" in said.err
     assert "shoal up" in said.err

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,14 +124,16 @@ class Place:
 
     # --- processes --------------------------------------------------------------------------
 
-    def start_worker(self, name: str = "w-1", **more: Any) -> subprocess.Popen[str]:
+    def start_worker(self, name: str | None = None, **more: Any) -> subprocess.Popen[str]:
         """A worker, running beside the test."""
+        # Names are unique on a machine: what they have started is killed by them.
+        name = name or f"w-{uuid.uuid4().hex[:8]}"
         command = [sys.executable, "-P", "-m", "shoal.cli.worker", str(self.root), name]
         return self._start(command, **more)
 
-    def work(self, name: str = "w-1", **more: Any) -> None:
+    def work(self, **more: Any) -> None:
         """Let one worker run until the queue is empty."""
-        worker = self.start_worker(name, **more)
+        worker = self.start_worker(**more)
         _, said = worker.communicate(timeout=DEADLINE_S)
         assert worker.returncode == 0, said
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -38,16 +40,11 @@ DIRTY = {
 }
 
 
-def jobs() -> list[dict[str, object]]:
+def jobs() -> Iterator[dict[str, Any]]:
     """Each job that makes a mess, followed by one that looks for it."""
-    return [
-        job
-        for name, script in DIRTY.items()
-        for job in (
-            {"job_id": name, "commands": [script]},
-            {"job_id": f"after-{name}", "commands": [CHECK]},
-        )
-    ]
+    for name, script in DIRTY.items():
+        yield {"job_id": name, "commands": [script]}
+        yield {"job_id": f"after-{name}", "commands": [CHECK]}
 
 
 def assert_clean(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -36,7 +37,10 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """One value, on one line."""
-    click.echo(msgspec.json.encode(value))
+    try:
+        click.echo(msgspec.json.encode(value))
+    except UnicodeEncodeError:  # a file's name is no valid UTF-8: escaped, nothing of it is lost
+        click.echo(json.dumps(msgspec.to_builtins(value)))
 
 
 def console() -> Console:

@@ -107,7 +107,7 @@ def spec_from_dict(fields: dict[str, Any]) -> JobSpec:
         return validate(msgspec.convert(fields, JobSpec, strict=False))
     except (msgspec.ValidationError, UnicodeError, RecursionError) as error:
         _refuse_unknown_keys(fields)
-        raise SpecError(f"the job is not usable: {_lower_first(str(error))}", _KEYS_HELP) from None
+        raise SpecError(f"the job is not usable: {_in_words(error)}", _KEYS_HELP) from None
 
 
 def stored_spec(text: str) -> JobSpec:
@@ -263,11 +263,11 @@ def _explain(text: str | bytes, error: Exception) -> SpecError:
             _refuse_unknown_keys(json.loads(text))
         except (ValueError, RecursionError):
             pass  # there is more wrong further on: say what was wrong first
-        what = f"the job is not usable: {_lower_first(str(error))}"
+        what = f"the job is not usable: {_in_words(error)}"
         return SpecError(what, _KEYS_HELP)
     if isinstance(error, RecursionError):
         return SpecError("the job's JSON is nested too deeply", "a job is one flat JSON object")
-    what = f"the job is not valid JSON ({_lower_first(str(error))})"
+    what = f"the job is not valid JSON ({_in_words(error)})"
     return SpecError(what, "write one JSON object a job, e.g. with json.dumps")
 
 
@@ -299,6 +299,12 @@ def _bad(spec: JobSpec, what: str, remedy: str) -> SpecError:
 def _short(text: str) -> str:
     """Quote user text for a message: escaped, and cut when it is long."""
     return ascii(text) if len(text) <= 80 else f"{text[:77]!a}..."
+
+
+def _in_words(error: Exception) -> str:
+    """An error of the decoder as part of a sentence; it may quote what the user wrote."""
+    text = str(error) if str(error).isprintable() else ascii(str(error))[1:-1]
+    return _lower_first(text if len(text) <= 200 else f"{text[:197]}...")
 
 
 def _lower_first(text: str) -> str:

@@ -76,10 +76,10 @@ class Facts(NamedTuple):
     def interrupted(self) -> list[tuple[Kill, Job, Attempt]]:
         """Each kill that interrupted a job, with that job and the attempt that it cost."""
         return [
-            (kill, self.look.jobs[job_id], attempt)
+            (kill, job, attempt)
             for kill in self.kills
-            for job_id, attempts in self.attempts.items()
-            for attempt in attempts
+            for job_id, job in self.look.jobs.items()
+            for attempt in self.attempts[job_id]
             if attempt.worker == kill.worker and attempt.ending == Ending.INTERRUPTED
         ]
 

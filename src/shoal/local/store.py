@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -20,17 +19,7 @@ from typing import Any, NoReturn
 
 from shoal.core.confirm import Outcome
 from shoal.core.errors import JobNotFound, StaleToken
-from shoal.core.job import (
-    Attempt,
-    Ending,
-    Finished,
-    Job,
-    Lease,
-    Queued,
-    Settlement,
-    Started,
-    Status,
-)
+from shoal.core.job import Job, Queued, Started
 from shoal.core.lifecycle import (
     Cancelled,
     Claimed,
@@ -46,10 +35,20 @@ from shoal.core.lifecycle import (
     Submitted,
     decide,
 )
-from shoal.core.spec import refused_json, spec_json, stored_spec
+from shoal.core.spec import refused_json, spec_json
 from shoal.local import schema
 from shoal.local.bells import Bells
-from shoal.ports import Backlog, Counts, Submission, SubmitReport
+from shoal.local.reader import KEY, SELECT, SqliteReader
+from shoal.local.rows import (
+    COLUMNS,
+    STATE_COLUMNS,
+    attempt_row,
+    guard,
+    job_of,
+    run_row,
+    state_row,
+)
+from shoal.ports import Submission, SubmitReport
 
 CHUNK = 10_000
 """Jobs in one transaction of a bulk submission: large enough to make its sync to disk cheap,
@@ -57,13 +56,6 @@ small enough (a tenth of a second) not to hold up the workers."""
 
 TURN_STEP_S, TURN_TRIES = 50e-6, 2_000
 
-RUN_COLUMNS = "run, priority, submitted_at, delivery_id, spec"
-STATE_COLUMNS = (
-    "status, attempt, failures, interruptions, not_before,"
-    " worker, started_at, lease_until, finished_at, reason, exit_code"
-)
-COLUMNS = f"{RUN_COLUMNS}, {STATE_COLUMNS}"
-_SELECT = f"SELECT {COLUMNS} FROM job"
 _INSERT = (
     f"INSERT INTO job(job_id, {COLUMNS}) VALUES ({', '.join('?' * 17)})"
     " ON CONFLICT(job_id) DO NOTHING"
@@ -71,15 +63,10 @@ _INSERT = (
 _GUARD = " WHERE job_id = ? AND status = ? AND run = ? AND attempt = ?"
 _UPDATE_RUN = f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD
 _UPDATE_STATE = f"UPDATE job SET ({STATE_COLUMNS}) = ({', '.join('?' * 11)})" + _GUARD
-_SET = re.compile(r"\[(?:([!^]?+)(\]?+[^\]]*+\]))?")
-STATUS_TEXTS = {Queued: "Queued", Started: "Started"}
 _RECORD = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = (
     "INSERT INTO settlement(seq, run, status, reason, settled_at, spec) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_KEY = "CAST(? AS TEXT)"
-"""A key, given as bytes: names of files need not be valid UTF-8."""
-
 _PROMOTE = (
     "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
 )
@@ -92,7 +79,7 @@ _NEXT = (
 )
 
 
-class SqliteStore:
+class SqliteStore(SqliteReader):
     """A `ports.JobStore` on one file.
 
     Args:
@@ -105,11 +92,9 @@ class SqliteStore:
     def __init__(
         self, path: Path, bells: Bells, *, synced: bool = True, create: bool = True
     ) -> None:
-        self.path = path
+        super().__init__(path, create=create)
         self._bells = bells
         self._synced = synced
-        self._connection = schema.connect(path, create=create)
-        self._execute = self._connection.execute
         self._turn = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT, 0o644)
         self._seqs: dict[str, int] = {}
         if not synced:
@@ -146,7 +131,7 @@ class SqliteStore:
     def _insert_new(self, chunk: list[Submission], now: float) -> int:
         """Insert a chunk in which every job is new; if one is not, insert none and return 0."""
         jobs = [decide(None, Submitted(*submission), now).job for submission in chunk]
-        rows = [(job.spec.job_id, *_run_row(job), *_state_row(job)) for job in jobs]
+        rows = [(job.spec.job_id, *run_row(job), *state_row(job)) for job in jobs]
         self._execute("SAVEPOINT chunk")
         inserted = self._connection.executemany(_INSERT, rows).rowcount
         if inserted != len(chunk):
@@ -193,7 +178,7 @@ class SqliteStore:
             row = self._execute(_NEXT, {"now": now}).fetchone()
             if row is None:
                 return None
-        job = _job(row[2:])
+        job = job_of(row[2:])
         self._seqs = {job.job_id: row[0]}
         return self._write(job, decide(job, Claimed(worker, now + lease_s), now), now).job
 
@@ -228,11 +213,11 @@ class SqliteStore:
     def reap(self, is_lost: Callable[[str], bool], now: float, limit: int) -> list[Job]:
         with self._reading():
             rows = self._execute(
-                f"{_SELECT} WHERE status = 'Started' ORDER BY lease_until"
+                f"{SELECT} WHERE status = 'Started' ORDER BY lease_until"
             ).fetchall()
         reaped = []
         lost: dict[str, bool] = {}
-        for job in map(_job, rows):
+        for job in map(job_of, rows):
             assert isinstance(job.state, Started)
             worker = job.state.lease.worker
             if worker not in lost:
@@ -256,25 +241,14 @@ class SqliteStore:
 
     def record_results(self, job: Job, results: dict[str, str]) -> None:
         with self._transaction(synced=True):
-            row = self._execute(f"SELECT seq FROM job{_GUARD}", _guard(job)).fetchone()
+            row = self._execute(f"SELECT seq FROM job{_GUARD}", guard(job)).fetchone()
             if row is None:
                 _refuse(job)
             self._connection.executemany(
-                f"INSERT INTO result VALUES ({_KEY}, ?, ?)"
+                f"INSERT INTO result VALUES ({KEY}, ?, ?)"
                 " ON CONFLICT(key) DO UPDATE SET version = excluded.version, seq = excluded.seq",
                 [(os.fsencode(key), version, row[0]) for key, version in results.items()],
             )
-
-    def results(self, job_id: str) -> list[str]:
-        with self._reading():
-            rows = self._execute(
-                "SELECT CAST(result.key AS BLOB) FROM job JOIN result ON result.seq = job.seq"
-                " AND result.key >= json_extract(spec, '$.folder') || '/'"
-                " AND result.key < json_extract(spec, '$.folder') || '0'"
-                " WHERE job_id = ?",
-                (job_id,),
-            )
-            return [os.fsdecode(key) for (key,) in rows]
 
     def refuse(self, key: str, version: str, reason: str, now: float) -> None:
         with self._transaction(synced=True):
@@ -294,116 +268,10 @@ class SqliteStore:
 
     def _disarm(self, key: str, version: str) -> None:
         self._execute(
-            f"INSERT OR REPLACE INTO result VALUES ({_KEY}, ?, NULL)", (os.fsencode(key), version)
+            f"INSERT OR REPLACE INTO result VALUES ({KEY}, ?, NULL)", (os.fsencode(key), version)
         )
-
-    def starts_no_job(self, key: str, version: str) -> bool:
-        with self._reading():
-            row = self._execute(
-                f"SELECT version FROM result WHERE key = {_KEY}", (os.fsencode(key),)
-            ).fetchone()
-        return row is not None and row[0] == version
-
-    # --- reading ----------------------------------------------------------------------------
-
-    def is_paused(self) -> bool:
-        with self._reading():
-            row = self._execute("SELECT 1 FROM flag WHERE name = 'paused'").fetchone()
-        return row is not None
-
-    def job(self, job_id: str) -> Job:
-        with self._reading():
-            job = self._find(job_id)
-        if job is None:
-            raise JobNotFound(f"there is no job {job_id!r}", "'shoal status' lists them")
-        return job
-
-    def jobs(
-        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
-    ) -> list[Job]:
-        where, values = [], list[Any]()
-        if pattern is not None:
-            where.append("job_id GLOB ?")
-            values.append(_glob(pattern))
-        if statuses:
-            where.append(f"status IN ({', '.join('?' * len(statuses))})")
-            values += [status.value for status in statuses]
-        condition = f" WHERE {' AND '.join(where)}" if where else ""
-        with self._reading():
-            try:
-                rows = self._execute(
-                    f"{_SELECT}{condition} ORDER BY seq DESC LIMIT ?",
-                    (*values, -1 if limit is None else limit),
-                ).fetchall()
-            except UnicodeEncodeError:
-                return []  # the pattern is not valid UTF-8, but every id is
-        return [_job(row) for row in rows]
-
-    def attempts(self, job_id: str) -> list[Attempt]:
-        with self._reading():
-            rows = self._execute(
-                "SELECT attempt.run, attempt.attempt, attempt.worker, attempt.started_at, ended_at,"
-                " ending, attempt.exit_code, attempt.reason"
-                " FROM job JOIN attempt USING (seq) WHERE job_id = ?"
-                " ORDER BY attempt.run, attempt.attempt",
-                (job_id,),
-            ).fetchall()
-        return [_attempt(*row) for row in rows]
-
-    def backlog(self, now: float, at_most: int) -> Backlog:
-        with self._reading():
-            row = self._execute(
-                "SELECT (SELECT count(*) FROM flag WHERE name = 'paused'),"
-                " (SELECT count(*) FROM (SELECT 1 FROM job"
-                "   WHERE status = 'Queued' AND not_before = 0 LIMIT :most)),"
-                " (SELECT count(*) FROM (SELECT 1 FROM job"
-                "   WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now"
-                "   LIMIT :most)),"
-                " (SELECT min(not_before) FROM job WHERE status = 'Queued' AND not_before > :now),"
-                " (SELECT count(*) FROM job WHERE status = 'Started')",
-                {"now": now, "most": at_most},
-            ).fetchone()
-        paused, ready, due, next_due, started = row
-        if paused:
-            return Backlog(0, started, None)
-        return Backlog(min(ready + due, at_most), started, next_due)
-
-    def counts(self) -> Counts:
-        with self._reading():
-            total, ready, delayed, started, failed, cancelled = self._execute(
-                "SELECT (SELECT count(*) FROM job),"
-                " (SELECT count(*) FROM job WHERE status = 'Queued' AND not_before = 0),"
-                " (SELECT count(*) FROM job WHERE status = 'Queued' AND not_before > 0),"
-                " (SELECT count(*) FROM job WHERE status = 'Started'),"
-                " (SELECT count(*) FROM job WHERE status = 'Failed'),"
-                " (SELECT count(*) FROM job WHERE status = 'Cancelled')"
-            ).fetchone()
-        return Counts(
-            {
-                Status.QUEUED: ready + delayed,
-                Status.STARTED: started,
-                Status.SUCCESSFUL: total - ready - delayed - started - failed - cancelled,
-                Status.FAILED: failed,
-                Status.CANCELLED: cancelled,
-            }
-        )
-
-    def settlements(self, after: int, limit: int) -> list[Settlement]:
-        with self._reading():
-            rows = self._execute(
-                "SELECT cursor, job_id, settlement.run, settlement.status, settlement.reason,"
-                " settled_at, settlement.spec FROM settlement LEFT JOIN job USING (seq)"
-                " WHERE cursor > ? ORDER BY cursor LIMIT ?",
-                (after, limit),
-            ).fetchall()
-        return [_settlement(*row) for row in rows]
 
     # --- for the audit ----------------------------------------------------------------------
-
-    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        """Read whatever the audit wants to know."""
-        with self._reading():
-            return self._execute(sql, values).fetchall()
 
     def settle_again(self, row: tuple[Any, ...]) -> None:
         """Put a run that is over on its queue, when it is not there (the row as for `_SETTLE`)."""
@@ -420,9 +288,9 @@ class SqliteStore:
         try:
             if switch:
                 self._execute("PRAGMA synchronous = FULL")
-            self._take_turn()
-            self._execute("BEGIN IMMEDIATE")
             try:
+                self._take_turn()
+                self._execute("BEGIN IMMEDIATE")
                 yield
                 self._commit()
             except BaseException:
@@ -453,18 +321,6 @@ class SqliteStore:
         """The only place where a change becomes true; tests end the process around it."""
         self._execute("COMMIT")
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with schema.readable_errors(self.path):
-            yield
-
-    def _find(self, job_id: str) -> Job | None:
-        try:
-            row = self._execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
-        except UnicodeEncodeError:
-            return None  # no job has an id that is not valid UTF-8
-        return _job(row) if row is not None else None
-
     def _seq(self, job_id: str) -> int:
         """The row of a job; kept from the claim on, as each claim is followed by a report."""
         seq = self._seqs.get(job_id)
@@ -482,19 +338,17 @@ class SqliteStore:
         if job is old:
             return decision
         if old is None:
-            self._execute(_INSERT, (job.spec.job_id, *_run_row(job), *_state_row(job)))
+            self._execute(_INSERT, (job.spec.job_id, *run_row(job), *state_row(job)))
         else:
             if job.run != old.run:
-                change = self._execute(
-                    _UPDATE_RUN, (*_run_row(job), *_state_row(job), *_guard(old))
-                )
+                change = self._execute(_UPDATE_RUN, (*run_row(job), *state_row(job), *guard(old)))
             else:
-                change = self._execute(_UPDATE_STATE, (*_state_row(job), *_guard(old)))
+                change = self._execute(_UPDATE_STATE, (*state_row(job), *guard(old)))
             if change.rowcount != 1:
                 _refuse(old)
             for effect in decision.effects:
                 if isinstance(effect, Record):
-                    self._execute(_RECORD, (self._seq(job.job_id), *_attempt_row(effect.attempt)))
+                    self._execute(_RECORD, (self._seq(job.job_id), *attempt_row(effect.attempt)))
                 elif isinstance(effect, Settle):
                     self._execute(
                         _SETTLE,
@@ -522,84 +376,8 @@ class SqliteStore:
         self._bells.ring_watchers()
 
 
-def _run_row(job: Job) -> tuple[Any, ...]:
-    spec = job.spec
-    return (job.run, spec.priority, job.submitted_at, job.delivery_id, spec_json(spec))
-
-
-def _state_row(job: Job) -> tuple[Any, ...]:
-    state, counters = job.state, (job.attempt, job.failures, job.interruptions)
-    if isinstance(state, Queued):
-        return ("Queued", *counters, state.not_before, None, None, None, None, None, None)
-    if isinstance(state, Started):
-        lease = state.lease
-        times = (lease.started_at, lease.until)
-        return ("Started", *counters, 0.0, lease.worker, *times, None, None, None)
-    end = (state.finished_at, state.reason, state.exit_code)
-    return (state.status.value, *counters, 0.0, None, None, None, *end)
-
-
-def _attempt_row(attempt: Attempt) -> tuple[Any, ...]:
-    return (
-        attempt.run,
-        attempt.attempt,
-        attempt.worker,
-        attempt.started_at,
-        attempt.ended_at,
-        attempt.ending.value,
-        attempt.exit_code,
-        attempt.reason,
-    )
-
-
-def _attempt(
-    run: int,
-    attempt: int,
-    worker: str,
-    started_at: float,
-    ended_at: float,
-    ending: str,
-    exit_code: int | None,
-    reason: str,
-) -> Attempt:
-    return Attempt(run, attempt, worker, started_at, ended_at, Ending(ending), exit_code, reason)
-
-
-def _settlement(
-    cursor: int, job_id: str | None, run: int, status: str, reason: str, at: float, spec: str
-) -> Settlement:
-    return Settlement(cursor, job_id, run, Status(status), reason, at, spec)
-
-
-def _glob(pattern: str) -> str:
-    """A glob as shells write it, in SQLite's words: `[!...]` is `[^...]`, a lone `[` is itself."""
-    return _SET.sub(
-        lambda found: f"[{'^' if found[1] else ''}{found[2]}" if found[2] else "[[]", pattern
-    )
-
-
-def _guard(job: Job) -> tuple[Any, ...]:
-    state = job.state
-    status = STATUS_TEXTS.get(type(state)) or job.status.value
-    return (job.spec.job_id, status, job.run, job.attempt)
-
-
 def _refuse(job: Job) -> NoReturn:
     raise StaleToken(
         f"job {job.job_id!r} is no longer {job.status} with token {job.token}",
         "drop the change; the job is in other hands or over",
     )
-
-
-def _job(row: Sequence[Any]) -> Job:
-    run, _priority, submitted_at, delivery_id, spec, status, attempt, failures = row[:8]
-    interruptions, not_before, worker, started_at, lease_until, finished_at = row[8:14]
-    state: Queued | Started | Finished
-    if status == "Queued":
-        state = Queued(not_before)
-    elif status == "Started":
-        state = Started(Lease(worker, started_at, lease_until))
-    else:
-        state = Finished(Status(status), row[14], row[15], finished_at)
-    counters = (attempt, failures, interruptions)
-    return Job(stored_spec(spec), delivery_id, run, *counters, submitted_at, state)

@@ -1,14 +1,13 @@
-"""A model of the whole life of jobs, to hold against a store: what users, workers and crashes do,
-in any order, and by a few plain rules of its own what must come of it.
+"""A model of the whole life of jobs, to hold against a store: what users, workers, crashes and
+late reports do, in any order. After every step the store must say what an observer has seen.
 
-The model knows nothing of `core.lifecycle`. It keeps, for each job, what a careful observer would
-have written down, and compares that with what the store says after every step.
+Numbers of invariants are those of the design's section on the life of a job.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -16,9 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from shoal.core.confirm import Outcome
 from shoal.core.errors import NotAllowed, StaleToken
-from shoal.core.job import Ending, Job, Queued, Started, Status, Token
+from shoal.core.job import Ending, Job, Queued, Started, Status
 from shoal.core.spec import spec_from_dict
 from shoal.ports import JobStore, Submission, SubmitReport
+from shoal.testing.observer import Observed, Observer
 
 LEASE_S = 30.0
 LIMIT = 2
@@ -28,45 +28,16 @@ JOBS: dict[str, dict[str, Any]] = {
     "c": {},
     "d": {"retry": 1},
     "e e": {"retry": 2, "priority": -1},
+    "f/run.sh": {"retry": 1, "folder": "f", "executable": "run.sh"},
 }
-RARELY = st.sampled_from([*[False] * 9, True])
 SLOTS = ("w1", "w2", "w3")
 VERDICTS = (
     Outcome(True, "confirmed", 0),
     Outcome(False, "exit code 1", 1),
     Outcome(False, "no such interpreter", None, retry_helps=False),
 )
-
-
-@dataclass
-class Observed:
-    """What an observer knows of a job."""
-
-    submission: Submission
-    age: int
-    status: Status = Status.QUEUED
-    run: int = 1
-    attempt: int = 0
-    ready_at: float = 0.0
-    worker: str = ""
-    lease_until: float = 0.0
-    endings: list[tuple[Token, Ending]] = field(default_factory=list)
-
-    def ended_as(self, ending: Ending) -> int:
-        """How many attempts of this run ended so."""
-        return sum(token.run == self.run and how is ending for token, how in self.endings)
-
-    @property
-    def is_live(self) -> bool:
-        return self.status in (Status.QUEUED, Status.STARTED)
-
-
-class Ended(NamedTuple):
-    """A run that is over."""
-
-    job_id: str
-    run: int
-    status: Status
+RARELY = st.sampled_from([*[False] * 9, True])
+WAIT_S = st.sampled_from((0.0, 5.0))
 
 
 class JobLife(RuleBasedStateMachine):
@@ -83,17 +54,16 @@ class JobLife(RuleBasedStateMachine):
         self._turn = 0
         self.now = 1_000_000.0
         self.paused = False
-        self.jobs: dict[str, Observed] = {}
-        self.ended: list[Ended] = []
-        self.runs = 0
+        self.observer = Observer(LIMIT)
         self.deliveries = 0
         self.held: dict[str, Job] = {}  # by slot: what its worker believes to be running
         self.generation = dict.fromkeys(SLOTS, 1)
-        self.dead: set[str] = set()
-        self.memories: list[Job] = []  # of workers that lost a job, or were thought lost
+        self.lost: set[str] = set()
+        self.memories: list[Job] = []  # what workers once held, and may still report on
 
     @property
     def store(self) -> JobStore:
+        """One of the handles."""
         self._turn += 1
         return self._handles[self._turn % len(self._handles)]
 
@@ -102,71 +72,53 @@ class JobLife(RuleBasedStateMachine):
     @rule(job_ids=st.lists(st.sampled_from([*JOBS]), min_size=1, max_size=5), changed=RARELY)
     def submit(self, job_ids: list[str], changed: bool) -> None:
         """New deliveries, perhaps several of one job, perhaps the first with new content."""
-        submissions = []
-        for job_id in job_ids:
-            self.deliveries += 1
-            if job_id in self.jobs and (submissions or not changed):
-                spec = self.jobs[job_id].submission.spec
-            else:
-                command = f"echo {self.deliveries}"
-                spec = spec_from_dict({"job_id": job_id, "commands": [command], **JOBS[job_id]})
-            submissions.append(Submission(spec, f"delivery {self.deliveries}"))
-        accepted = sum(self._observe_submission(one) for one in submissions)
+        submissions = [self._delivery(job_ids[0], changed=changed)]
+        submissions += [self._delivery(job_id, changed=False) for job_id in job_ids[1:]]
+        accepted = sum(self.observer.submitted(submission) for submission in submissions)
         report = self.store.submit(submissions, self.now)
         assert report == SubmitReport(accepted, len(submissions) - accepted)
 
-    @precondition(lambda self: self.jobs)
+    @precondition(lambda self: self.observer.jobs)
     @rule(data=st.data())
     def deliver_again(self, data: st.DataObject) -> None:
         """What was delivered already is delivered once more."""
+        assert self.store.submit([self._choose(data).submission], self.now) == SubmitReport(0, 1)
+
+    @precondition(lambda self: self.observer.jobs)
+    @rule(data=st.data(), cancel=RARELY)
+    def cancel_or_retry(self, data: st.DataObject, cancel: bool) -> None:
+        """A user means one job, whatever its status."""
         job = self._choose(data)
-        assert self.store.submit([job.submission], self.now) == SubmitReport(0, 1)
-
-    @precondition(lambda self: self.jobs)
-    @rule(data=st.data())
-    def cancel_or_retry(self, data: st.DataObject) -> None:
-        """A user means one job."""
-        job = self._choose(data)
-        if data.draw(RARELY):
-            self._cancel(job)
+        if cancel and job.is_live:
+            assert self.store.cancel(job.job_id, self.now).status is Status.CANCELLED
+            self.observer.cancelled(job)
+        elif not cancel and job.status in (Status.FAILED, Status.CANCELLED):
+            assert self.store.retry(job.job_id, self.now).status is Status.QUEUED
+            self.observer.started_over(job)
         else:
-            self._retry(job)
-
-    def _cancel(self, job: Observed) -> None:
-        job_id = job.submission.spec.job_id
-        if job.is_live:
-            assert self.store.cancel(job_id, self.now).status is Status.CANCELLED
-            self._observe_end_of_run(job, Status.CANCELLED, Ending.CANCELLED)
-        else:
+            change = self.store.cancel if cancel else self.store.retry
             with pytest.raises(NotAllowed):
-                self.store.cancel(job_id, self.now)
+                change(job.job_id, self.now)
 
-    def _retry(self, job: Observed) -> None:
-        job_id = job.submission.spec.job_id
-        if job.status in (Status.FAILED, Status.CANCELLED):
-            assert self.store.retry(job_id, self.now).status is Status.QUEUED
-            self._observe_new_run(job)
-        else:
-            with pytest.raises(NotAllowed):
-                self.store.retry(job_id, self.now)
-
-    @precondition(lambda self: self.jobs)
+    @precondition(lambda self: self.observer.jobs)
     @rule(paused=RARELY)
     def pause_or_resume(self, paused: bool) -> None:
+        """A user says how it is to be."""
         if paused:
             self.store.pause()
         else:
             self.store.resume()
         self.paused = paused
 
-    @precondition(lambda self: self.jobs)
+    @precondition(lambda self: self.observer.jobs)
     @rule(seconds=st.sampled_from((1.0, 5.0, LEASE_S / 3, LEASE_S)))
     def time_passes(self, seconds: float) -> None:
+        """Nothing happens for a while."""
         self.now += seconds
 
     # --- workers ----------------------------------------------------------------------------
 
-    @precondition(lambda self: len(self.held) < len(SLOTS) and self._some(Status.QUEUED))
+    @precondition(lambda self: len(self.held) < len(SLOTS) and self.observer.some(Status.QUEUED))
     @rule()
     def claim(self) -> None:
         """A worker that has nothing to do asks for a job."""
@@ -174,21 +126,17 @@ class JobLife(RuleBasedStateMachine):
         self._take(slot, self.store.claim(self._worker(slot), self.now, LEASE_S))
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS), backoff_s=st.sampled_from((0.0, 5.0)))
+    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS), backoff_s=WAIT_S)
     def settle(self, data: st.DataObject, verdict: Outcome, backoff_s: float) -> None:
         """An attempt ends, and its worker reports it."""
-        job = self.held.pop(self._busy_slot(data))
-        self.memories.append(job)
-        self._report_settled(job, verdict, backoff_s, None)
+        self._report_settled(self._let_go(self._busy_slot(data)), verdict, backoff_s, None)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS), backoff_s=st.sampled_from((0.0, 5.0)))
+    @rule(data=st.data(), verdict=st.sampled_from(VERDICTS), backoff_s=WAIT_S)
     def settle_and_go_on(self, data: st.DataObject, verdict: Outcome, backoff_s: float) -> None:
         """An attempt ends, and its worker reports it and asks for the next job."""
         slot = self._busy_slot(data)
-        job = self.held.pop(slot)
-        self.memories.append(job)
-        self._report_settled(job, verdict, backoff_s, slot)
+        self._report_settled(self._let_go(slot), verdict, backoff_s, slot)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -196,68 +144,61 @@ class JobLife(RuleBasedStateMachine):
         """A worker keeps its job for longer, or learns that it has lost it."""
         slot = self._busy_slot(data)
         job = self.held[slot]
-        if self._is_current(job):
+        if self.observer.is_current(job):
             self.held[slot] = self.store.renew(job, self.now, LEASE_S)
-            self.jobs[job.job_id].lease_until = self.now + LEASE_S
+            self.observer.jobs[job.job_id].lease_until = self.now + LEASE_S
         else:
             self._expect_refusal(lambda: self.store.renew(job, self.now, LEASE_S))
-            self.memories.append(self.held.pop(slot))
+            self._let_go(slot)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), delay_s=WAIT_S)
+    def give_back(self, data: st.DataObject, delay_s: float) -> None:
         """A worker can't do its part."""
-        job = self.held.pop(self._busy_slot(data))
-        delay_s = data.draw(st.sampled_from((0.0, 5.0)))
-        if self._is_current(job):
+        job = self._let_go(self._busy_slot(data))
+        if self.observer.is_current(job):
             self.store.interrupt(job, "trouble", self.now, LIMIT, delay_s)
-            self._observe_interruption(self.jobs[job.job_id], delay_s)
+            self.observer.interrupted(self.observer.jobs[job.job_id], self.now, delay_s)
         else:
             self._expect_refusal(
                 lambda: self.store.interrupt(job, "trouble", self.now, LIMIT, delay_s)
             )
-        self.memories.append(job)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def crash(self, data: st.DataObject) -> None:
         """A worker is gone with all that it knew; another one takes its place."""
         slot = self._busy_slot(data)
-        self.dead.add(self._worker(slot))
+        self.lost.add(self._worker(slot))
         self.generation[slot] += 1
-        self.memories.append(self.held.pop(slot))
+        self._let_go(slot)
 
     @precondition(lambda self: self.memories)
     @rule(data=st.data(), verdict=st.sampled_from(VERDICTS))
-    def late_report(self, data: st.DataObject, verdict: Outcome) -> None:
-        """A report arrives late, from a worker that crashed since or has reported before."""
-        job = data.draw(st.sampled_from(self.memories))
-        self._report_settled(job, verdict, 0.0, None)
+    def report_late(self, data: st.DataObject, verdict: Outcome) -> None:
+        """A report arrives late, from a worker that crashed since, or has reported before."""
+        self._report_settled(data.draw(st.sampled_from(self.memories)), verdict, 0.0, None)
 
-    @precondition(lambda self: self._some(Status.STARTED))
+    @precondition(lambda self: self.observer.some(Status.STARTED))
     @rule()
     def reap(self) -> None:
-        due = {
-            job_id
-            for job_id, job in self.jobs.items()
-            if job.status is Status.STARTED
-            and (job.worker in self.dead or job.lease_until <= self.now)
-        }
-        reaped = self.store.reap(self.dead.__contains__, self.now, LIMIT)
-        assert sorted(job.job_id for job in reaped) == sorted(due)
-        by_id = {job.job_id: job for job in reaped}
-        for job_id in [job.job_id for job in reaped]:
-            self._observe_interruption(self.jobs[job_id], 0.0)
-            assert by_id[job_id].status is self.jobs[job_id].status
+        """The supervisor looks for what was lost."""
+        due = [job for job in self.observer.jobs.values() if job.is_due(self.now, self.lost)]
+        reaped = self.store.reap(self.lost.__contains__, self.now, LIMIT)
+        assert {job.job_id for job in reaped} == {job.job_id for job in due}
+        for job in reaped:  # those that fail are settled in this order
+            observed = self.observer.jobs[job.job_id]
+            self.observer.interrupted(observed, self.now, 0.0)
+            assert job.status is observed.status
 
     # --- what must hold after every step ----------------------------------------------------
 
     @invariant()
     def every_job_is_queued_started_or_finished(self) -> None:
-        """Invariant 1, with all counters: they say what happened, and nothing else."""
+        """Invariants 1 and 5: no job is lost, and its counters are what happened to it."""
         found = {job.job_id: job for job in self.store.jobs()}
-        assert found.keys() == self.jobs.keys()
-        for job_id, observed in self.jobs.items():
+        assert found.keys() == self.observer.jobs.keys()
+        for job_id, observed in self.observer.jobs.items():
             job = found[job_id]
             assert (job.status, job.token) == (observed.status, (observed.run, observed.attempt))
             assert (job.spec, job.delivery_id) == observed.submission
@@ -273,23 +214,24 @@ class JobLife(RuleBasedStateMachine):
     def every_run_is_settled_once(self) -> None:
         """Invariant 3: one line a run that ended, in that order; submitted runs = ended + live."""
         lines = self.store.settlements(0, 10_000)
-        settled = [(line.job_id, line.run, line.status) for line in lines]
-        assert settled == self.ended
+        assert [(line.job_id, line.run, line.status) for line in lines] == self.observer.ended
         assert len({(line.job_id, line.run) for line in lines}) == len(lines)
-        assert len(lines) + self.store.counts().live == self.runs
+        assert len(lines) + self.store.counts().live == self.observer.runs
 
     @invariant()
     def every_attempt_that_ended_is_on_record(self) -> None:
-        for job_id, observed in self.jobs.items():
+        """Invariant 3 too: an attempt ends once, and its record stays."""
+        for job_id, observed in self.observer.jobs.items():
             attempts = self.store.attempts(job_id)
-            assert [(one.token, one.ending) for one in attempts] == observed.endings
+            assert [(attempt.token, attempt.ending) for attempt in attempts] == observed.endings
 
     @invariant()
-    def counts_and_backlog_agree(self) -> None:
-        """Invariant 6: what is to be done can be derived from the table at any time."""
-        statuses = [job.status for job in self.jobs.values()]
+    def what_is_to_do_follows_from_the_table(self) -> None:
+        """Invariant 6: the queue is what the table says, at any time."""
+        jobs = self.observer.jobs.values()
+        statuses = [job.status for job in jobs]
         assert self.store.counts().by_status == {one: statuses.count(one) for one in Status}
-        waits = [job.ready_at for job in self.jobs.values() if job.status is Status.QUEUED]
+        waits = [job.ready_at for job in jobs if job.status is Status.QUEUED]
         ready = sum(ready_at <= self.now for ready_at in waits)
         next_due = min((at for at in waits if at > self.now), default=None)
         started = statuses.count(Status.STARTED)
@@ -299,134 +241,80 @@ class JobLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Whatever happened, every job can be brought to an end: nothing was lost on the way."""
         try:
-            self._finish_everything()
+            self.pause_or_resume(False)
+            self.now += 10 * LEASE_S
+            self.reap()
+            self.held.clear()
+            while self.observer.some(Status.QUEUED):
+                self._take("w1", self.store.claim(self._worker("w1"), self.now, LEASE_S))
+                self._report_settled(self.held.pop("w1"), VERDICTS[0], 0.0, None)
+            assert self.store.backlog(self.now, 100).is_empty
+            self.every_run_is_settled_once()
         finally:
             for handle in self._handles:
                 handle.close()
 
-    def _finish_everything(self) -> None:
-        self.pause_or_resume(False)
-        self.now += 10 * LEASE_S
-        self.reap()
-        self.held.clear()
-        for _ in range(len(JOBS) + 1):
-            job = self._observe_claim("last", self.store.claim("last", self.now, LEASE_S))
-            if job is None:
-                break
-            self._report_settled(job, VERDICTS[0], 0.0, None)
-        self.every_job_is_queued_started_or_finished()
-        self.every_run_is_settled_once()
-        assert len(self.ended) == self.runs
+    # --- pieces -----------------------------------------------------------------------------
 
-    # --- the observer's rules ---------------------------------------------------------------
-
-    def _observe_submission(self, submission: Submission) -> bool:
-        job_id = submission.spec.job_id
-        job = self.jobs.get(job_id)
-        if job is None:
-            self.jobs[job_id] = Observed(submission, age=len(self.jobs))
-            self.runs += 1
-            return True
-        if job.submission.delivery_id == submission.delivery_id:
-            return False
-        if job.is_live:
-            if job.submission.spec == submission.spec:
-                return False
-            self._observe_end_of_run(job, Status.CANCELLED, Ending.CANCELLED)
-        job.submission = submission
-        self._observe_new_run(job)
-        return True
-
-    def _observe_new_run(self, job: Observed) -> None:
-        job.status, job.ready_at = Status.QUEUED, 0.0
-        job.run, job.attempt = job.run + 1, 0
-        self.runs += 1
-
-    def _observe_end_of_run(self, job: Observed, status: Status, ending: Ending) -> None:
-        if job.status is Status.STARTED:
-            self._observe_end_of_attempt(job, ending)
-        job.status = status
-        self.ended.append(Ended(job.submission.spec.job_id, job.run, status))
-
-    def _observe_end_of_attempt(self, job: Observed, ending: Ending) -> None:
-        job.endings.append((Token(job.run, job.attempt), ending))
-
-    def _observe_interruption(self, job: Observed, delay_s: float) -> None:
-        if job.ended_as(Ending.INTERRUPTED) == LIMIT:
-            self._observe_end_of_run(job, Status.FAILED, Ending.INTERRUPTED)
+    def _delivery(self, job_id: str, *, changed: bool) -> Submission:
+        """A delivery of a job; the content of one from the bucket is told by its version."""
+        self.deliveries += 1
+        known = self.observer.jobs.get(job_id)
+        fields = {"job_id": job_id, **JOBS[job_id]}
+        if "executable" in fields:
+            if known is not None and not changed:
+                return known.submission
+        elif known is None or changed:
+            fields["commands"] = [f"echo {self.deliveries}"]
         else:
-            self._observe_requeue(job, Ending.INTERRUPTED, delay_s)
-
-    def _observe_requeue(self, job: Observed, ending: Ending, delay_s: float) -> None:
-        self._observe_end_of_attempt(job, ending)
-        job.status = Status.QUEUED
-        job.ready_at = self.now + delay_s if delay_s else 0.0
-
-    def _observe_verdict(self, job: Observed, verdict: Outcome, backoff_s: float) -> None:
-        if verdict.confirmed:
-            self._observe_end_of_run(job, Status.SUCCESSFUL, Ending.SUCCESSFUL)
-        elif job.ended_as(Ending.FAILED) < job.submission.spec.retry and verdict.retry_helps:
-            self._observe_requeue(job, Ending.FAILED, backoff_s)
-        else:
-            self._observe_end_of_run(job, Status.FAILED, Ending.FAILED)
-
-    def _observe_claim(self, worker: str, job: Job | None) -> Job | None:
-        """A claim must have given the job of highest priority, and of those the oldest."""
-        ready = [
-            one
-            for one in self.jobs.values()
-            if one.status is Status.QUEUED and one.ready_at <= self.now and not self.paused
-        ]
-        if not ready:
-            assert job is None
-            return None
-        best = min(ready, key=lambda one: (-one.submission.spec.priority, one.age))
-        assert job is not None
-        assert job.spec == best.submission.spec
-        best.status, best.attempt = Status.STARTED, best.attempt + 1
-        best.worker, best.lease_until = worker, self.now + LEASE_S
-        return job
+            fields["commands"] = known.submission.spec.commands
+        return Submission(spec_from_dict(fields), f"delivery {self.deliveries}")
 
     def _report_settled(
         self, job: Job, verdict: Outcome, backoff_s: float, next_for: str | None
     ) -> None:
         next_lease_s = LEASE_S if next_for is not None else None
-        if not self._is_current(job):
-            self._expect_refusal(
-                lambda: self.store.settle(job, verdict, self.now, backoff_s, next_lease_s)
-            )
+
+        def report() -> Job | None:
+            return self.store.settle(job, verdict, self.now, backoff_s, next_lease_s)
+
+        if not self.observer.is_current(job):
+            self._expect_refusal(report)
             return
-        following = self.store.settle(job, verdict, self.now, backoff_s, next_lease_s)
-        self._observe_verdict(self.jobs[job.job_id], verdict, backoff_s)
+        following = report()
+        self.observer.judged(self.observer.jobs[job.job_id], verdict, self.now, backoff_s)
         if next_for is not None:
             self._take(next_for, following)
+        else:
+            assert following is None
 
     def _take(self, slot: str, job: Job | None) -> None:
-        if self._observe_claim(self._worker(slot), job) is not None:
-            assert job is not None
-            self.held[slot] = job
+        """What a claim gave must be what it had to give."""
+        expected = None if self.paused else self.observer.next_ready(self.now)
+        if expected is None:
+            assert job is None
+            return
+        assert job is not None
+        assert job.spec == expected.submission.spec
+        self.observer.claimed(expected, self._worker(slot), self.now + LEASE_S)
+        self.held[slot] = job
 
-    # --- pieces -----------------------------------------------------------------------------
+    def _expect_refusal(self, report: Callable[[], object]) -> None:
+        """Invariant 2: a stale report is an error; the invariants then see that nothing changed."""
+        with pytest.raises(StaleToken):
+            report()
 
     def _choose(self, data: st.DataObject) -> Observed:
-        return self.jobs[data.draw(st.sampled_from(sorted(self.jobs)))]
+        return self.observer.jobs[data.draw(st.sampled_from(sorted(self.observer.jobs)))]
 
     def _busy_slot(self, data: st.DataObject) -> str:
         return data.draw(st.sampled_from(sorted(self.held)))
 
-    def _some(self, status: Status) -> bool:
-        return any(job.status is status for job in self.jobs.values())
+    def _let_go(self, slot: str) -> Job:
+        """A worker holds its job no more, but may still know it."""
+        job = self.held.pop(slot)
+        self.memories.append(job)
+        return job
 
     def _worker(self, slot: str) -> str:
         return f"{slot}.{self.generation[slot]}"
-
-    def _is_current(self, job: Job) -> bool:
-        """Whether a worker's copy of a job is the attempt that runs, so that its report counts."""
-        known = self.jobs[job.job_id]
-        return known.status is Status.STARTED and job.token == (known.run, known.attempt)
-
-    def _expect_refusal(self, report: object) -> None:
-        """Invariant 2: a stale report is an error; the invariants then see that nothing changed."""
-        assert callable(report)
-        with pytest.raises(StaleToken):
-            report()

@@ -15,7 +15,7 @@ class WholeLife(StoreTests):
     """The stateful test."""
 
     life_settings = settings(
-        max_examples=120,
+        max_examples=80,
         stateful_step_count=50,
         suppress_health_check=[HealthCheck.too_slow],
     )

@@ -1,0 +1,105 @@
+"""Jobs as rows of the SQLite file, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from shoal.core.job import (
+    Attempt,
+    Ending,
+    Finished,
+    Job,
+    Lease,
+    Queued,
+    Settlement,
+    Started,
+    Status,
+)
+from shoal.core.spec import spec_json, stored_spec
+
+RUN_COLUMNS = "run, priority, submitted_at, delivery_id, spec"
+STATE_COLUMNS = (
+    "status, attempt, failures, interruptions, not_before,"
+    " worker, started_at, lease_until, finished_at, reason, exit_code"
+)
+COLUMNS = f"{RUN_COLUMNS}, {STATE_COLUMNS}"
+"""Of the table `job`, in the order of the rows here; `job_id` comes before where it is needed."""
+
+_STATUS_TEXTS = {Queued: "Queued", Started: "Started"}
+
+
+def run_row(job: Job) -> tuple[Any, ...]:
+    """What a new run sets, in the order of RUN_COLUMNS."""
+    spec = job.spec
+    return (job.run, spec.priority, job.submitted_at, job.delivery_id, spec_json(spec))
+
+
+def state_row(job: Job) -> tuple[Any, ...]:
+    """What each transition may change, in the order of STATE_COLUMNS."""
+    state, counters = job.state, (job.attempt, job.failures, job.interruptions)
+    if isinstance(state, Queued):
+        return ("Queued", *counters, state.not_before, None, None, None, None, None, None)
+    if isinstance(state, Started):
+        lease = state.lease
+        times = (lease.started_at, lease.until)
+        return ("Started", *counters, 0.0, lease.worker, *times, None, None, None)
+    end = (state.finished_at, state.reason, state.exit_code)
+    return (state.status.value, *counters, 0.0, None, None, None, *end)
+
+
+def guard(job: Job) -> tuple[Any, ...]:
+    """What must still be so for a decision on this job to be written."""
+    state = job.state
+    status = _STATUS_TEXTS.get(type(state)) or job.status.value
+    return (job.spec.job_id, status, job.run, job.attempt)
+
+
+def job_of(row: Sequence[Any]) -> Job:
+    """A job from its row."""
+    run, _priority, submitted_at, delivery_id, spec, status, attempt, failures = row[:8]
+    interruptions, not_before, worker, started_at, lease_until, finished_at = row[8:14]
+    state: Queued | Started | Finished
+    if status == "Queued":
+        state = Queued(not_before)
+    elif status == "Started":
+        state = Started(Lease(worker, started_at, lease_until))
+    else:
+        state = Finished(Status(status), row[14], row[15], finished_at)
+    counters = (attempt, failures, interruptions)
+    return Job(stored_spec(spec), delivery_id, run, *counters, submitted_at, state)
+
+
+def attempt_row(attempt: Attempt) -> tuple[Any, ...]:
+    """The record of an attempt, but for the row of its job."""
+    return (
+        attempt.run,
+        attempt.attempt,
+        attempt.worker,
+        attempt.started_at,
+        attempt.ended_at,
+        attempt.ending.value,
+        attempt.exit_code,
+        attempt.reason,
+    )
+
+
+def attempt_of(
+    run: int,
+    attempt: int,
+    worker: str,
+    started_at: float,
+    ended_at: float,
+    ending: str,
+    exit_code: int | None,
+    reason: str,
+) -> Attempt:
+    """An attempt from its row."""
+    return Attempt(run, attempt, worker, started_at, ended_at, Ending(ending), exit_code, reason)
+
+
+def settlement_of(
+    cursor: int, job_id: str | None, run: int, status: str, reason: str, at: float, spec: str
+) -> Settlement:
+    """A settlement from its row."""
+    return Settlement(cursor, job_id, run, Status(status), reason, at, spec)
