@@ -201,6 +201,10 @@ class Watch(Protocol):
         """The executables that have become complete since the last call."""
         ...
 
+    def look_again(self, now: float) -> None:
+        """Let the next `take` find again what is there, because the last could not be used."""
+        ...
+
     def next_look(self) -> float | None:
         """When to call `take` again if nothing else happens before; None: no need to."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from shoal.core.backoff import backoff_s
-from shoal.core.errors import SpecError
+from shoal.core.errors import SpecError, StoreBusy, StoreFull
 from shoal.core.intake import plan_job
 from shoal.core.job import Started, Status
 from shoal.core.scaling import workers_to_launch, workers_wanted
@@ -18,6 +18,8 @@ from shoal.ports import Attention, Backlog, Clock, Fleet, Found, JobStore, Submi
 from shoal.settings import Settings
 
 log = logging.getLogger(__name__)
+
+TROUBLE_S = 5.0
 
 SHORTEST_S = 0.01
 """Between two looks, so that a flood of submissions does not make it one look each."""
@@ -85,8 +87,15 @@ class Supervisor:
         """Supervise until asked to leave; or, when `until_idle`, until all is done and gone."""
         while not self._attention.draining:
             now = self._clock.now()
-            self.take_in(now)
-            glance = self.look(now)
+            try:
+                self.take_in(now)
+                glance = self.look(now)
+            except (StoreFull, StoreBusy) as trouble:
+                # The workers wait for better times, and so do we; what was found is found again.
+                log.error("%s; trying again", trouble)
+                self._watch.look_again(now)
+                self._attention.wait(TROUBLE_S)
+                continue
             due = self._watch.next_look()
             if until_idle and glance.backlog.is_empty and not glance.workers and due is None:
                 return

@@ -52,6 +52,20 @@ def test_logs_says_when_there_is_no_output(shell: Shell) -> None:
     assert (said.out, said.err) == ("", "attempt 1.1 of 'a' has no output\n")
 
 
+def test_logs_never_shows_the_output_of_another_job(shell: Shell, tmp_path: Path) -> None:
+    """A job without output has none, though its worker writes the output of the next one."""
+    shell.submit("silent")
+    shell.submit("loud", f"echo loud; {until(tmp_path / 'go')}")
+    following = shell.start("logs", "-f", "loud")
+    shell.up("--max-workers", "1")
+    assert following.stdout is not None
+    assert following.stdout.readline() == "loud\n"
+    assert shell.type("logs", "silent").out == ""
+    assert shell.type_for_json("status", "silent")["Output_Logs"] is None
+    (tmp_path / "go").touch()
+    assert following.wait(PATIENCE_S) == 0
+
+
 def test_logs_follows_an_attempt_to_its_end(shell: Shell, tmp_path: Path) -> None:
     """`logs -f` waits for the job to start, prints what comes as it comes, and ends with it."""
     shell.submit("a", f"echo one; {until(tmp_path / 'go')}; echo two")

@@ -61,7 +61,7 @@ def command(folder: Path | None, keep: bool, corners: int) -> None:
         try:
             good = _run(place, example, kept=keep)
         except DemoFailed as failed:
-            click.secho(f"shoal: {failed}", err=True, fg="red")
+            click.echo(f"shoal: {failed}", err=True)
             good = False
     if not good:
         raise click.exceptions.Exit(EXIT_UNSUCCESSFUL)

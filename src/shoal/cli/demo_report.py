@@ -48,38 +48,47 @@ def report(
         _section("Next", _next_steps(facts, layout, example))
     click.echo()
     if problems:
-        click.secho("Not as it should be:", fg="red", bold=True)
+        _say("Not as it should be:", "bold red")
         for problem in problems:
-            click.secho(f"  {one_line(problem)}", fg="red")
+            _say(f"  {one_line(problem)}", "red")
     else:
         jobs = len(facts.look.jobs)
-        said = f"All {jobs} jobs are Successful, each settled once, and no worker is left."
-        click.secho(said, fg="green", bold=True)
+        _say(
+            f"All {jobs} jobs are Successful, each settled once, and no worker is left.",
+            "bold green",
+        )
+
+
+def _say(text: str, style: str) -> None:
+    from rich.text import Text
+
+    print_block(Text(text, style))
 
 
 def _section(title: str, content: RenderableType) -> None:
     from rich.padding import Padding
 
     click.echo()
-    click.secho(title, bold=True)
+    _say(title, "bold")
     print_block(Padding(content, (0, 0, 0, 2), expand=False))
 
 
 def _counts(facts: Facts) -> RenderableType:
+    from rich.console import Group
     from rich.text import Text
 
-    table = new_table(*Status, "most queued", "most workers", "workers now", "took")
+    table = new_table(*Status)
     for column in table.columns:
         column.justify = "right"
-    numbers = [Text(str(facts.look.count(status)), STYLES[status]) for status in Status]
-    table.add_row(
-        *numbers,
-        str(facts.most_queued),
-        str(facts.most_workers),
-        str(len(facts.look.workers)),
-        duration(facts.took_s),
+    table.add_row(*(Text(str(facts.look.count(status)), STYLES[status]) for status in Status))
+    workers = len(facts.look.workers)
+    return Group(
+        table,
+        Text(
+            f"took {duration(facts.took_s)}; at most {facts.most_queued} in the queue"
+            f" and {facts.most_workers} workers at a time; workers now: {workers}"
+        ),
     )
-    return table
 
 
 def _attempts(facts: Facts) -> RenderableType:
@@ -116,7 +125,7 @@ def _delays(facts: Facts, example: Example) -> RenderableType:
     delays = {
         (of.process, of.voltage_v, of.temperature_c): facts.delays_ps.get(of.name) for of in corners
     }
-    table = new_table("process", *(f"{voltage:.2f} V {heat:g} C" for voltage, heat in points))
+    table = new_table("process", *(f"{voltage:.2f} V\n{heat:g} C" for voltage, heat in points))
     for column in table.columns[1:]:
         column.justify = "right"
     for process in dict.fromkeys(of.process for of in corners):

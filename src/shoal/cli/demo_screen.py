@@ -132,7 +132,8 @@ class TerminalScreen:
         """A piece for each job, drawn by its status."""
         from rich.text import Text
 
-        width = max(1, BAR_CELLS // self._jobs)
+        # 28 columns beside it are for the heading and the numbers.
+        width = max(1, min(BAR_CELLS, self._live.console.width - 28) // self._jobs)
         bar = Text()
         for status, cell in SHOWN.items():
             bar.append(cell * width * now.count(status), STYLES[status])

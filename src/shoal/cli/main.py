@@ -101,7 +101,8 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except ShoalError as error:
-        click.secho(f"shoal: {error}", err=True, fg="red")
+        colour = None if os.environ.get("NO_COLOR") else "red"
+        click.secho(f"shoal: {error}", err=True, fg=colour)
         sys.exit(exit_code_of(error))
 
 

@@ -15,7 +15,6 @@ import os
 import select
 import time
 from pathlib import Path
-from types import TracebackType
 
 MTIME_STEP_NS = 50_000_000
 
@@ -67,12 +66,7 @@ class Bell:
     def __enter__(self) -> Bell:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

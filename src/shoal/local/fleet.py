@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
@@ -68,6 +67,7 @@ class LocalFleet:
         except BlockingIOError:
             return False
         try:
+            os.ftruncate(fd, 0)  # so that the lock held here does not pass for a worker that lives
             processes.kill_started_by(worker)
             remove_tree(self._layout.work / worker)
             for script in self._layout.work.glob(f"{worker}.*"):
@@ -166,12 +166,7 @@ class WorkerLock:
     def __enter__(self) -> WorkerLock:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._path.unlink(missing_ok=True)
         os.close(self._fd)
 

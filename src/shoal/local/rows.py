@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from shoal.core.errors import StoreDamaged
 from shoal.core.job import (
     Attempt,
     Ending,
@@ -17,6 +19,7 @@ from shoal.core.job import (
     Status,
 )
 from shoal.core.spec import spec_json, stored_spec
+from shoal.local.schema import DAMAGED_REMEDY
 
 RUN_COLUMNS = "run, priority, submitted_at, delivery_id, spec"
 STATE_COLUMNS = (
@@ -55,8 +58,24 @@ def guard(job: Job) -> tuple[Any, ...]:
     return (job.spec.job_id, status, job.run, job.attempt)
 
 
+@contextmanager
+def _as_written(what: str) -> Iterator[None]:
+    """Say so when a row does not hold what we wrote."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise StoreDamaged(f"the row of {what} is damaged ({error})", DAMAGED_REMEDY) from error
+
+
 def job_of(row: Sequence[Any]) -> Job:
-    """A job from its row."""
+    """A job from its row. Raises StoreDamaged."""
+    try:  # not in a `with`, which costs as much again as the rest
+        return _job_of(row)
+    except (ValueError, TypeError) as error:
+        raise StoreDamaged(f"the row of a job is damaged ({error})", DAMAGED_REMEDY) from error
+
+
+def _job_of(row: Sequence[Any]) -> Job:
     run, _priority, submitted_at, delivery_id, spec, status, attempt, failures = row[:8]
     interruptions, not_before, worker, started_at, lease_until, finished_at = row[8:14]
     state: Queued | Started | Finished
@@ -94,12 +113,16 @@ def attempt_of(
     exit_code: int | None,
     reason: str,
 ) -> Attempt:
-    """An attempt from its row."""
-    return Attempt(run, attempt, worker, started_at, ended_at, Ending(ending), exit_code, reason)
+    """An attempt from its row. Raises StoreDamaged."""
+    with _as_written("an attempt"):
+        return Attempt(
+            run, attempt, worker, started_at, ended_at, Ending(ending), exit_code, reason
+        )
 
 
 def settlement_of(
     cursor: int, job_id: str | None, run: int, status: str, reason: str, at: float, spec: str
 ) -> Settlement:
-    """A settlement from its row."""
-    return Settlement(cursor, job_id, run, Status(status), reason, at, spec)
+    """A settlement from its row. Raises StoreDamaged."""
+    with _as_written("a settlement"):
+        return Settlement(cursor, job_id, run, Status(status), reason, at, spec)

@@ -137,6 +137,12 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("COMMIT")
 
 
+DAMAGE = ("no such table", "no such column", "malformed JSON", "Could not decode to UTF-8")
+"""What SQLite says of a file that it finds sound, but that does not hold what we wrote."""
+
+DAMAGED_REMEDY = "run 'shoal doctor --fix': it saves what can be read into a new file"
+
+
 @contextmanager
 def readable_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours; what is not foreseen stays what it is."""
@@ -156,11 +162,8 @@ def readable_error(error: sqlite3.Error, path: Path) -> Exception:
             f"{path} was locked by others for {BUSY_S:g} s",
             "try again; 'shoal workers' shows who works on it",
         )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreDamaged(
-            f"{path} is damaged ({error})",
-            "run 'shoal doctor --fix': it saves what can be read into a new file",
-        )
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(error).startswith(DAMAGE):
+        return StoreDamaged(f"{path} is damaged ({error})", DAMAGED_REMEDY)
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return StoreError(f"{path} can't be opened for writing ({error})", "check its permissions")
     if name.startswith("SQLITE_IOERR"):

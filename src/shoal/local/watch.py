@@ -81,6 +81,9 @@ class FolderWatch:
             times.append(self._rescan_at)
         return min(times, default=None)
 
+    def look_again(self, now: float) -> None:
+        self._rescan_at = now
+
     def take(self, now: float) -> list[Found]:
         if self._kernel_tells:
             for event in self._inotify.read(timeout=0):
