@@ -128,7 +128,7 @@ def _check_story(job: Row, attempts: list[AttemptRow], settled: list[tuple[int, 
 
 def finish_all(database: Path) -> Table:
     """Let another worker do all that is left to do, after whatever has become of the last one."""
-    store = SqliteStore(database, Bells(database.parent / "bells"), create=False)
+    store = SqliteStore(database, Bells(database.parent / "bells"), synced=False, create=False)
     try:
         started = store.jobs(statuses=[Status.STARTED])
         reaped = store.reap(lambda worker: True, FAR_FUTURE, limit=1_000)

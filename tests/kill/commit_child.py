@@ -1,18 +1,23 @@
-"""Lives through a scenario on a real store, and kills itself beside a chosen commit.
+"""Lives through a scenario on a real store, and dies beside its first commit; then its second...
 
-    python commit_child.py DATABASE (before | after | record) N
+    python commit_child.py FOLDER (before | after)
 
-Writes a line of JSON for each call that has returned: what must be in the store from then on. With
-`record` it is not killed, and writes what the store holds after each commit, too.
+Life n is a process of its own, which works on FOLDER/n.db. It kills itself just before, or after,
+its n-th commit, and until then writes to FOLDER/n.said: a line of JSON for each call that has
+returned, telling what must be in the store from then on. The last one has fewer commits than that
+and lives on.
+
+Life 0 lives on, too, and says what the store holds after each commit.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from shoal.core.confirm import Outcome
@@ -29,12 +34,16 @@ CONFIRMED, FAILED = Outcome(True, "confirmed", 0), Outcome(False, "exit code 1",
 TABLES = ("job", "attempt", "settlement", "result", "flag")
 
 
+Say = Callable[[object], None]
+
+
 class MortalStore(SqliteStore):
     """A store that ends its process at the n-th commit."""
 
-    def __init__(self, path: Path, side: str, fatal: int) -> None:
+    def __init__(self, path: Path, side: str, fatal: int, say: Say) -> None:
         self._side = side
         self._fatal = fatal
+        self._say = say
         self._commits = 0
         super().__init__(path, Bells(path.parent / "bells"), synced=False)
 
@@ -45,12 +54,8 @@ class MortalStore(SqliteStore):
         super()._commit()
         if self._side == "after" and self._commits == self._fatal:
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._side == "record":
-            say({"holds": {table: self.query(f"SELECT * FROM {table}") for table in TABLES}})
-
-
-def say(line: object) -> None:
-    os.write(1, json.dumps(line).encode() + b"\n")
+        if self._fatal == 0:
+            self._say({"holds": {table: self.query(f"SELECT * FROM {table}") for table in TABLES}})
 
 
 def submission(name: str, *, retry: int = 0, delivery: str = "first") -> Submission:
@@ -118,13 +123,30 @@ def live_through(store: SqliteStore) -> Iterator[list[object]]:
     yield [["result", "folder/by-hand.sh"]]
 
 
+def live(folder: Path, side: str, fatal: int) -> None:
+    with (folder / f"{fatal}.said").open("w") as said:
+
+        def say(line: object) -> None:
+            said.write(f"{json.dumps(line)}\n")
+            said.flush()
+
+        store = MortalStore(folder / f"{fatal}.db", side, fatal, say)
+        for promises in live_through(store):
+            say({"promised": promises})
+        store.close()
+
+
 def main() -> None:
-    database, side, fatal = sys.argv[1:]
+    folder, side = sys.argv[1:]
     store_module.CHUNK = 2  # so that a submission of four is one of two commits
-    store = MortalStore(Path(database), side, int(fatal))
-    for promises in live_through(store):
-        say({"promised": promises})
-    store.close()
+    for fatal in itertools.count():
+        child = os.fork()
+        if child == 0:
+            live(Path(folder), side, fatal)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code != (-signal.SIGKILL if fatal else 0):
+            sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ from typing import NamedTuple
 
 CALLS = (
     "openat,write,pwrite64,ftruncate,sendfile,copy_file_range,fsync,fdatasync,sync,"
-    "unlink,unlinkat,rename,mkdir,rmdir"
+    "?unlink,unlinkat,?rename,?renameat,renameat2,?mkdir,mkdirat,?rmdir"
+)
+OPTIONS = (
+    *("-f", "-y", "--seccomp-bpf", "-xx", "-s", str(1 << 24)),
+    *("-e", f"trace={CALLS}", "-e", "signal=none"),
 )
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. \w+ resumed>)?(.*)", re.DOTALL)
 _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)(?:<(.*?)>)?", re.DOTALL)
@@ -47,15 +51,16 @@ def why_no_trace() -> str | None:
     """Why calls can't be traced here, or None."""
     if shutil.which("strace") is None:
         return "strace is not installed"
-    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True)
+    tried = subprocess.run(
+        ["strace", *OPTIONS, "-o", "/dev/null", "true"], capture_output=True, check=False
+    )
     return None if tried.returncode == 0 else f"strace can't trace here: {tried.stderr.decode()}"
 
 
 def trace(command: Sequence[str], output: Path, variables: Mapping[str, str]) -> list[Call]:
     """Run a command to its good end, and return what it and its children have called."""
-    options = ["-f", "-y", "-xx", "-s", str(1 << 24), "--seccomp-bpf", "-e", f"trace={CALLS}"]
     subprocess.run(
-        ["strace", *options, "-e", "signal=none", "-o", str(output), "--", *command],
+        ["strace", *OPTIONS, "-o", str(output), "--", *command],
         env=variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -86,6 +91,13 @@ def _read(trace_file: Path) -> Iterator[Call]:
 def _text(text: str) -> bytes:
     assert not text.endswith("..."), "the trace was cut short"
     return bytes.fromhex(text.replace("\\x", "")) if text.startswith("\\x") else text.encode()
+
+
+def renamed(call: Call) -> tuple[str, str]:
+    """The old and the new path that a call of the rename family names."""
+    if call.name == "rename":
+        return os.fsdecode(call.arguments[0]), os.fsdecode(call.arguments[1])
+    return call.joined(0), call.joined(2)
 
 
 class Change(NamedTuple):
@@ -162,8 +174,10 @@ class Disk:
                 self.names.pop(call.joined(0), None)
             case "mkdir":
                 self._name(os.fsdecode(arguments[0]), None)
-            case "rename":
-                old, new = map(os.fsdecode, arguments)
+            case "mkdirat":
+                self._name(call.joined(0), None)
+            case "rename" | "renameat" | "renameat2":
+                old, new = renamed(call)
                 if old in self.names:
                     self._name(new, self.names.pop(old))
             case _:

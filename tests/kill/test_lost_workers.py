@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
@@ -16,6 +17,8 @@ from shoal.core.job import Started, Status
 from .audit import Table, read_consistent
 from .conftest import MakeLive
 from .live import LiveEnvironment, wait_until
+
+pytestmark = pytest.mark.skipif(shutil.which("setsid") is None, reason="setsid is not installed")
 
 STUBBORN_TREE = """
 trap '' TERM
@@ -144,6 +147,19 @@ def test_a_frozen_workers_late_report_is_refused(live: MakeLive, meanwhile: str)
     assert attempts[-1].ending == "successful"
     assert attempts[0].worker != attempts[-1].worker
     assert (folder / "out.txt").read_text() == "good\n"
+
+
+def test_a_frozen_idle_worker_holds_up_no_job(live: MakeLive) -> None:
+    """A job that the only worker there does not take, as it is frozen, runs on another one."""
+    environment = live(lease_s=1, linger_s=600)
+    environment.submit("first", "true")
+    environment.start_supervisor("--max-workers", "1")
+    first = wait_for(environment, "first", Status.SUCCESSFUL).attempts["first"]
+    (idle,) = environment.client.workers()
+    freeze(environment, psutil.Process(idle.pid))
+    environment.submit("second", "true")
+    second = wait_for(environment, "second", Status.SUCCESSFUL).attempts["second"]
+    assert first[-1].worker == idle.worker != second[-1].worker
 
 
 def test_the_attempt_of_a_worker_killed_while_stopping_it_is_ended(live: MakeLive) -> None:

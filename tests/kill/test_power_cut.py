@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from shoal.local.layout import Layout
 
 from . import submit_child
 from .audit import Table, finish_all, opened, read_consistent
-from .disk import Call, Disk, trace, why_no_trace
+from .disk import Call, Disk, renamed, trace, why_no_trace
 
 pytestmark = pytest.mark.skipif(why_no_trace() is not None, reason=str(why_no_trace()))
 
@@ -40,11 +42,13 @@ def database(root: Path) -> Path:
     return Layout(root / "environment").database
 
 
-def after_cut(disk: Disk, write: Write, target: Path) -> Table:
+@contextmanager
+def cut(disk: Disk, write: Write, target: Path) -> Iterator[Table]:
     """The job table that a cut leaves, read after opening the environment as everybody does."""
     write(disk, target)
     shoal.connect(target / "environment").close()
-    return read_consistent(database(target))
+    yield read_consistent(database(target))
+    shutil.rmtree(target)
 
 
 def is_answer(call: Call) -> bool:
@@ -59,14 +63,14 @@ def test_an_acknowledged_submission_survives(tmp_path: Path, loss: str) -> None:
     command = [sys.executable, submit_child.__file__, str(tmp_path / "root" / "environment")]
     chance = random.Random(SEED)
     acknowledged = 0
-    for number, call in enumerate(trace(command, tmp_path / "trace", variables())):
+    for call in trace(command, tmp_path / "trace", variables()):
         disk.follow(call)
         if is_answer(call):
             acknowledged = int(call.arguments[1])
-        elif call.name == "openat" or chance.random() < 0.6:
+        elif call.name == "openat" or chance.random() < 0.7:
             continue
-        table = after_cut(disk, LOSSES[loss], tmp_path / str(number))
-        assert {f"job-{number}" for number in range(acknowledged)} <= table.jobs.keys()
+        with cut(disk, LOSSES[loss], tmp_path / "cut") as table:
+            assert {f"job-{number}" for number in range(acknowledged)} <= table.jobs.keys()
     assert acknowledged == submit_child.SINGLE + submit_child.BULK + 1
 
 
@@ -81,12 +85,12 @@ def test_the_answer_to_a_job_folder_comes_when_all_of_it_is_on_disk(tmp_path: Pa
     for call in trace([*SHOAL, *submit], tmp_path / "trace", variables()):
         disk.follow(call)
         if is_answer(call):
-            table = after_cut(disk, Disk.write_synced, tmp_path / f"cut-{answers}")
-            assert table.jobs.keys() == {"corner/run.sh"}
-            copy = tmp_path / f"cut-{answers}" / "environment" / "corner"
-            assert (copy / "run.sh").read_text() == "cat inputs/*\n"
-            assert (copy / "inputs" / "netlist").read_text() == "R1 1 0 50\n"
             answers += 1
+            with cut(disk, Disk.write_synced, tmp_path / "cut") as table:
+                assert table.jobs.keys() == {"corner/run.sh"}
+                copy = tmp_path / "cut" / "environment" / "corner"
+                assert (copy / "run.sh").read_text() == "cat inputs/*\n"
+                assert (copy / "inputs" / "netlist").read_text() == "R1 1 0 50\n"
     assert answers > 0
 
 
@@ -100,15 +104,16 @@ def test_lost_settlements_are_work_to_do_again(tmp_path: Path, loss: str) -> Non
         is_last = number == len(calls) - 1
         if not is_last and (call.name == "openat" or chance.random() < 0.8):
             continue
-        cut = tmp_path / str(number)
-        table = after_cut(disk, LOSSES[loss], cut)
-        assert table.jobs.keys() == JOBS
-        for job_id in FOLDER_JOBS:
-            if table.jobs[job_id].status == "Successful":
-                assert (cut / "environment" / job_id).with_name("out.txt").read_text() == "1\n"
-        assert all(len(runs) == 1 for runs in finish_all(database(cut)).settled.values())
+        with cut(disk, LOSSES[loss], tmp_path / "cut") as table:
+            assert table.jobs.keys() == JOBS
+            settled = sum(len(runs) for runs in table.settled.values())
+            for job_id in FOLDER_JOBS:
+                if table.jobs[job_id].status == "Successful":
+                    result = (tmp_path / "cut" / "environment" / job_id).with_name("out.txt")
+                    assert result.read_text() == "1\n"
+            finished = finish_all(database(tmp_path / "cut"))
+            assert all(len(runs) == 1 for runs in finished.settled.values())
     # A settlement is not synced, so the last one was lost; else this would have tested nothing.
-    settled = sum(len(runs) for runs in table.settled.values())
     if loss == ALL:
         assert settled < len(JOBS)
     elif loss == NOTHING:
@@ -120,14 +125,15 @@ def test_results_are_recorded_before_they_are_brought_out(tmp_path: Path) -> Non
     disk, calls = trace_worker(tmp_path)
     moved: list[str] = []
     for call in calls:
-        if call.name == "rename":
-            source, target = map(os.fsdecode, call.arguments)
+        if call.name.startswith("rename"):
+            source, target = renamed(call)
             key = os.path.relpath(target, tmp_path / "root" / "environment")
             if key.startswith("folder-"):
                 assert disk.is_synced(source)
-                cut = tmp_path / f"cut-{len(moved)}"
-                after_cut(disk, Disk.write_synced, cut)
-                with opened(database(cut)) as connection:
+                with (
+                    cut(disk, Disk.write_synced, tmp_path / "cut"),
+                    opened(database(tmp_path / "cut")) as connection,
+                ):
                     keys = {row[0] for row in connection.execute("SELECT key FROM result")}
                 assert key in keys
                 moved.append(key)

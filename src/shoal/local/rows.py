@@ -29,6 +29,9 @@ STATE_COLUMNS = (
 COLUMNS = f"{RUN_COLUMNS}, {STATE_COLUMNS}"
 """Of the table `job`, in the order of the rows here; `job_id` comes before where it is needed."""
 
+FAR = 1e11
+"""A time, in seconds since the epoch, that is none of ours: it lies in the year 5138."""
+
 _STATUS_TEXTS = {Queued: "Queued", Started: "Started"}
 
 
@@ -67,6 +70,19 @@ def _as_written(what: str) -> Iterator[None]:
         raise StoreDamaged(f"the row of {what} is damaged ({error})", DAMAGED_REMEDY) from error
 
 
+def _check_numbers(*numbers: float) -> None:
+    """Refuse what can't be a count or a time, down to numbers that aren't any."""
+    for number in numbers:
+        if not 0 <= number < FAR:
+            raise ValueError(f"{number} is no count or time")
+
+
+def _text(value: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
 def job_of(row: Sequence[Any]) -> Job:
     """A job from its row. Raises StoreDamaged."""
     try:  # not in a `with`, which costs as much again as the rest
@@ -78,13 +94,16 @@ def job_of(row: Sequence[Any]) -> Job:
 def _job_of(row: Sequence[Any]) -> Job:
     run, _priority, submitted_at, delivery_id, spec, status, attempt, failures = row[:8]
     interruptions, not_before, worker, started_at, lease_until, finished_at = row[8:14]
+    _check_numbers(run + attempt + failures + interruptions, submitted_at, not_before)
     state: Queued | Started | Finished
     if status == "Queued":
         state = Queued(not_before)
     elif status == "Started":
+        _check_numbers(started_at, lease_until)
         state = Started(Lease(worker, started_at, lease_until))
     else:
-        state = Finished(Status(status), row[14], row[15], finished_at)
+        _check_numbers(finished_at)
+        state = Finished(Status(status), _text(row[14]), row[15], finished_at)
     counters = (attempt, failures, interruptions)
     return Job(stored_spec(spec), delivery_id, run, *counters, submitted_at, state)
 
@@ -115,9 +134,9 @@ def attempt_of(
 ) -> Attempt:
     """An attempt from its row. Raises StoreDamaged."""
     with _as_written("an attempt"):
-        return Attempt(
-            run, attempt, worker, started_at, ended_at, Ending(ending), exit_code, reason
-        )
+        _check_numbers(run, attempt, started_at, ended_at)
+        end = (ended_at, Ending(ending), exit_code, _text(reason))
+        return Attempt(run, attempt, _text(worker), started_at, *end)
 
 
 def settlement_of(
@@ -125,4 +144,5 @@ def settlement_of(
 ) -> Settlement:
     """A settlement from its row. Raises StoreDamaged."""
     with _as_written("a settlement"):
-        return Settlement(cursor, job_id, run, Status(status), reason, at, spec)
+        _check_numbers(run, at)
+        return Settlement(cursor, job_id, run, Status(status), _text(reason), at, _text(spec))

@@ -137,7 +137,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("COMMIT")
 
 
-DAMAGE = ("no such table", "no such column", "malformed JSON", "Could not decode to UTF-8")
+DAMAGE = (
+    *("no such table", "no such column", "has no column named"),
+    *("malformed JSON", "Could not decode to UTF-8"),
+)
 """What SQLite says of a file that it finds sound, but that does not hold what we wrote."""
 
 DAMAGED_REMEDY = "run 'shoal doctor --fix': it saves what can be read into a new file"
@@ -150,6 +153,8 @@ def readable_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise readable_error(error, path) from error
+    except UnicodeDecodeError as error:  # of the message that tells of a damaged schema
+        raise StoreDamaged(f"{path} is damaged ({error.reason})", DAMAGED_REMEDY) from error
 
 
 def readable_error(error: sqlite3.Error, path: Path) -> Exception:
@@ -162,7 +167,9 @@ def readable_error(error: sqlite3.Error, path: Path) -> Exception:
             f"{path} was locked by others for {BUSY_S:g} s",
             "try again; 'shoal workers' shows who works on it",
         )
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or str(error).startswith(DAMAGE):
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or any(
+        words in str(error) for words in DAMAGE
+    ):
         return StoreDamaged(f"{path} is damaged ({error})", DAMAGED_REMEDY)
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
         return StoreError(f"{path} can't be opened for writing ({error})", "check its permissions")
