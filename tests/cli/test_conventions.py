@@ -121,16 +121,21 @@ def test_a_person_who_waits_sees_a_progress_bar(shell: Shell) -> None:
 
 
 def test_what_a_job_says_can_do_nothing_to_a_terminal(shell: Shell) -> None:
-    """Control characters and markup in a job's output are shown as text by status."""
+    """Control characters and markup in what comes from a job are shown as text by status."""
     evil = r"printf '\033[31mred\033]0;title\007 [bold]b[/bold]'; exit 1"
     shell.submit("[red]a", evil)
+    shell.submit("b", required_files=["\x1b[2J.txt"])
     shell.run_all()
-    for words in (("status",), ("status", "[red]a")):
+    from_a, from_b = "[bold]b[/bold]", "\N{REPLACEMENT CHARACTER}[2J.txt"
+    for words, expected in (
+        (("status",), {"[red]a", from_a, from_b}),
+        (("events",), {"[red]a", from_a, from_b}),
+        (("status", "[red]a"), {"[red]a", from_a}),
+        (("status", "b"), {from_b}),
+    ):
         out = shell.type(*words).out
-        assert "\x1b" not in out
-        assert "\x07" not in out
-        assert "[bold]b[/bold]" in out
-        assert "[red]a" in out
+        assert {text for text in ("[red]a", from_a, from_b) if text in out} == expected
+        assert not {"\x1b", "\x07"} & set(out)
 
 
 def test_an_interrupted_verb_ends_with_130(shell: Shell) -> None:

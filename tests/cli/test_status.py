@@ -64,6 +64,7 @@ def test_only_what_was_asked_for_is_listed(after: Shell) -> None:
     assert set(listed("--status", "Failed", "--status", "Cancelled")) == {"bad", "gone"}
     assert set(listed("waiting-*")) == {"waiting-1", "waiting-2"}
     assert listed("waiting-*", "--status", "Failed") == []
+    assert len(listed("waiting-*", "-n", "1")) == 1
     assert listed("-n", "1") == ["waiting-2"]
     assert len(listed("-n", "0")) == 6
     assert "The newest 1 of 2;" in after.type("status", "--status", "Queued", "-n", "1").err

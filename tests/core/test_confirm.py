@@ -16,16 +16,21 @@ PLAIN = JobSpec("a", commands=("true",))
 WANTS_STRING = JobSpec("a", commands=("true",), job_success_string="all done")
 WANTS_FILES = JobSpec("a", commands=("true",), required_files=("out.csv", "b"))
 
-endings = st.builds(
-    Ended,
-    exit_code=st.none() | st.just(0) | st.integers(-300, 300),
-    signal=st.none() | st.integers(1, 300),
-    timed_out_s=st.none() | st.floats(0, 1e9),
-    problem=st.none() | st.text(min_size=1),
-    retry_helps=st.booleans(),
-    found_string=st.none() | st.booleans(),
-    missing_files=st.lists(st.text(min_size=1), max_size=2).map(tuple),
-    last_output=st.text(),
+doubts: dict[str, st.SearchStrategy[Any]] = {
+    "exit_code": st.none() | st.integers(-300, 300),
+    "signal": st.integers(1, 300),
+    "timed_out_s": st.floats(0, 1e9),
+    "problem": st.text(min_size=1),
+    "retry_helps": st.booleans(),
+    "found_string": st.none() | st.booleans(),
+    "missing_files": st.lists(st.text(min_size=1), max_size=2).map(tuple),
+    "last_output": st.text(),
+}
+# Most have one or two facts that differ from those of a success, so that each one has to count.
+endings = (
+    st.lists(st.sampled_from([*doubts]), max_size=2, unique=True)
+    .flatmap(lambda names: st.fixed_dictionaries({name: doubts[name] for name in names}))
+    .map(lambda facts: Ended(**{"exit_code": 0, "found_string": True, **facts}))
 )
 
 
@@ -59,6 +64,8 @@ def test_nothing_known_is_no_success() -> None:
     ("spec", "facts", "reason"),
     [
         (PLAIN, {"exit_code": 3}, "exit code 3"),
+        (PLAIN, {"exit_code": -1}, "exit code -1"),
+        (PLAIN, {"exit_code": 256}, "exit code 256"),
         (PLAIN, {"exit_code": 3, "last_output": "no licence"},
          "exit code 3, last output: no licence"),
         (PLAIN, {"signal": signal.SIGKILL}, "ended by signal SIGKILL"),

@@ -145,4 +145,5 @@ def settlement_of(
     """A settlement from its row. Raises StoreDamaged."""
     with _as_written("a settlement"):
         _check_numbers(run, at)
-        return Settlement(cursor, job_id, run, Status(status), _text(reason), at, _text(spec))
+        name = None if job_id is None else _text(job_id)
+        return Settlement(cursor, name, run, Status(status), _text(reason), at, _text(spec))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from shoal.core.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, St
 
 BUSY_S = 30.0
 """How long to wait for others' transactions, each of which takes milliseconds."""
+
+ROOM_BYTES = 1 << 16
+"""A disk with less room than this is full: SQLite's shared index alone grows by half of it."""
 
 CHECKPOINT_PAGES = 10_000
 """The log is folded into the database every 40 MB: seldom enough to cost little a job."""
@@ -157,10 +161,19 @@ def readable_errors(path: Path) -> Iterator[None]:
         raise StoreDamaged(f"{path} is damaged ({error.reason})", DAMAGED_REMEDY) from error
 
 
+def _is_full(path: Path) -> bool:
+    """Whether a file's disk is full: what SQLite maps into memory then fails in other words."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < ROOM_BYTES
+
+
 def readable_error(error: sqlite3.Error, path: Path) -> Exception:
     """Our error for one of SQLite's; the same error when it is a defect of ours."""
     name = getattr(error, "sqlite_errorname", "") or ""
-    if name.startswith("SQLITE_FULL"):
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _is_full(path)):
         return StoreFull(f"no room left to write {path}", "free some disk space; nothing is lost")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StoreBusy(

@@ -36,9 +36,9 @@ class Objects(StoreTests):
         store.submit([folder_submission(f"{name}/run.sh", "v1") for name in ("f", "g")], NOW)
         job = claim(store)
         store.record_results(job, {"f/a": "v1", "f/b/c": "v1"})
-        store.record_results(job, {"f/a": "v2", "f/ü": "v2"})
+        store.record_results(job, {"f/a": "v2", "f/ü": "v2", "f/\udcff": "v2"})
         settle(store, job, GOOD)
-        assert sorted(store.results("f/run.sh")) == ["f/a", "f/b/c", "f/ü"]
+        assert sorted(store.results("f/run.sh")) == ["f/a", "f/b/c", "f/ü", "f/\udcff"]
         assert store.results("g/run.sh") == []
         assert store.results("nobody") == []
         assert store.starts_no_job("f/a", "v2")
