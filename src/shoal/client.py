@@ -20,13 +20,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shoal.core.errors import BucketError, JobNotFound, NotAllowed
+from shoal.core.errors import BucketError, JobNotFound
 from shoal.core.intake import is_executable, plan_job
 from shoal.core.job import Attempt, Ending, Job, Settlement, Started, Status, Token
 from shoal.core.spec import JobSpec, check_job_id, spec_from_dict, validate
 from shoal.environment import LocalEnvironment, open_environment
 from shoal.ports import Counts, Submission, SubmitReport, Worker
 
+LIVE = (Status.QUEUED, Status.STARTED)
+UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
 PATTERN_CHARACTERS = frozenset("*?[")
 LOOK_EVERY_S = 2.0
 """How often a waiting client looks although no bell rang."""
@@ -311,28 +313,26 @@ class Client:
             JobNotFound: a name that fits no job.
             NotAllowed: a job named by its id is over already.
         """
-        live = (Status.QUEUED, Status.STARTED)
-        return self._each(names, live, lambda job_id: self._store.cancel(job_id, time.time()))
+        return self._each(names, LIVE, self._store.cancel, self._store.cancel_many)
 
     def retry(self, *names: str) -> list[Job]:
         """Queue failed and cancelled jobs again, by id or glob; returns those queued."""
-        ended = (Status.FAILED, Status.CANCELLED)
-        return self._each(names, ended, lambda job_id: self._store.retry(job_id, time.time()))
+        return self._each(names, UNSUCCESSFUL, self._store.retry, self._store.retry_many)
 
     def _each(
-        self, names: Sequence[str], statuses: Sequence[Status], change: Callable[[str], Job]
+        self,
+        names: Sequence[str],
+        statuses: Sequence[Status],
+        change_one: Callable[[str, float], Job],
+        change_many: Callable[[Sequence[str], float], list[Job]],
     ) -> list[Job]:
-        changed = []
-        plain = {name for name in names if not PATTERN_CHARACTERS & set(name)}
-        for job in self.select(names):
-            if job.status not in statuses and job.job_id not in plain:
-                continue
-            try:
-                changed.append(change(job.job_id))
-            except NotAllowed:
-                if job.job_id in plain:
-                    raise
-                # It ended while we were at it; a pattern means those that are left.
+        """Who names a job means that job, and learns why not; a pattern means those it can be."""
+        plain = [name for name in names if not PATTERN_CHARACTERS & set(name)]
+        changed = [change_one(name, time.time()) for name in dict.fromkeys(plain)]
+        patterns = [name for name in names if PATTERN_CHARACTERS & set(name)]
+        if patterns:
+            found = [job.job_id for job in self.select(patterns, statuses)]
+            changed += change_many(found, time.time())
         return changed
 
     def pause(self) -> None:

@@ -112,6 +112,14 @@ class JobStore(Protocol):
         """Cancel a job. Raises JobNotFound, NotAllowed."""
         ...
 
+    def cancel_many(self, job_ids: Sequence[str], now: float) -> list[Job]:
+        """Cancel those of the jobs that are not over yet; returns them."""
+        ...
+
+    def retry_many(self, job_ids: Sequence[str], now: float) -> list[Job]:
+        """Queue those of the jobs again that failed or were cancelled; returns them."""
+        ...
+
     def retry(self, job_id: str, now: float) -> Job:
         """Queue a failed or cancelled job again. Raises JobNotFound, NotAllowed."""
         ...

@@ -11,14 +11,14 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 from shoal.core.confirm import Outcome
-from shoal.core.errors import JobNotFound, StaleToken
+from shoal.core.errors import JobNotFound, NotAllowed, StaleToken
 from shoal.core.job import Job, Queued, Started
 from shoal.core.lifecycle import (
     Cancelled,
@@ -189,6 +189,28 @@ class SqliteStore(SqliteReader):
 
     def retry(self, job_id: str, now: float) -> Job:
         return self._change(job_id, RetryAsked(), now)
+
+    def cancel_many(self, job_ids: Sequence[str], now: float) -> list[Job]:
+        return self._change_many(job_ids, Cancelled(), now)
+
+    def retry_many(self, job_ids: Sequence[str], now: float) -> list[Job]:
+        return self._change_many(job_ids, RetryAsked(), now)
+
+    def _change_many(self, job_ids: Sequence[str], event: Event, now: float) -> list[Job]:
+        changed = []
+        remaining = iter(job_ids)
+        while chunk := list(islice(remaining, CHUNK // 10)):
+            decisions = []
+            with self._transaction():
+                for job_id in chunk:
+                    try:
+                        decisions.append(self._apply(job_id, event, now))
+                    except NotAllowed:
+                        continue  # it has moved on since it was named
+            for decision in decisions:
+                self._ring(decision)
+                changed.append(decision.job)
+        return changed
 
     def _change(self, job_id: str, event: Event, now: float) -> Job:
         with self._transaction():

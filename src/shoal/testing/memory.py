@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from shoal.core.confirm import Outcome
-from shoal.core.errors import JobNotFound, StaleToken
+from shoal.core.errors import JobNotFound, NotAllowed, StaleToken
 from shoal.core.job import Attempt, Job, Queued, Settlement, Started, Status
 from shoal.core.lifecycle import (
     Cancelled,
@@ -106,6 +106,23 @@ class MemoryStore:
     def cancel(self, job_id: str, now: float) -> Job:
         with self._lock:
             return self._report(self.job(job_id), Cancelled(), now)
+
+    def cancel_many(self, job_ids: Sequence[str], now: float) -> list[Job]:
+        return self._each(job_ids, self.cancel, now)
+
+    def retry_many(self, job_ids: Sequence[str], now: float) -> list[Job]:
+        return self._each(job_ids, self.retry, now)
+
+    def _each(
+        self, job_ids: Sequence[str], change: Callable[[str, float], Job], now: float
+    ) -> list[Job]:
+        changed = []
+        for job_id in job_ids:
+            try:
+                changed.append(change(job_id, now))
+            except (JobNotFound, NotAllowed):
+                continue
+        return changed
 
     def retry(self, job_id: str, now: float) -> Job:
         with self._lock:

@@ -49,6 +49,25 @@ class Steering(StoreTests):
         with pytest.raises(StaleToken):
             store.renew(job, NOW + 6, LEASE_S)
 
+    def test_many_are_cancelled_and_retried_at_once(self, store: JobStore) -> None:
+        """Of many jobs those that can be are cancelled, or queued again; the others stay."""
+        start(store, "over")
+        store.settle(store.job("over"), GOOD, NOW, 0.0, None)
+        names = ["over", *(f"job-{number}" for number in range(1500))]
+        submit(store, *names[1:])
+        started = store.claim("w1", NOW, LEASE_S)
+        assert started is not None
+        cancelled = store.cancel_many(names, NOW + 1)
+        assert [job.job_id for job in cancelled] == names[1:]
+        assert store.cancel_many(names, NOW + 2) == []
+        assert len(store.settlements(0, 2000)) == 1501
+        with pytest.raises(StaleToken):
+            store.renew(started, NOW + 2, LEASE_S)
+        queued = store.retry_many(names, NOW + 3)
+        assert [(job.job_id, job.run) for job in queued] == [(name, 2) for name in names[1:]]
+        assert store.job("over").status is Status.SUCCESSFUL
+        assert store.backlog(NOW + 3, 2000).ready == 1500
+
     def test_a_job_that_backs_off_can_be_cancelled(self, store: JobStore) -> None:
         """A job that waits for its retry is Cancelled like any other, and never ready again."""
         store.settle(start(store, "a", retry=1), BAD, NOW, 10.0, None)
