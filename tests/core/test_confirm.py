@@ -77,6 +77,7 @@ def test_nothing_known_is_no_success() -> None:
          "success string 'all done' is not in the output"),
         (WANTS_STRING, {"exit_code": 0}, "success string 'all done' is not in the output"),
         (WANTS_STRING, {"exit_code": 1, "found_string": True}, "exit code 1"),
+        (WANTS_FILES, {"exit_code": 0, "missing_files": ("b",)}, "required file missing: b"),
         (WANTS_FILES, {"exit_code": 0, "missing_files": ("out.csv", "b")},
          "required file missing: out.csv, b"),
     ],

@@ -58,14 +58,22 @@ class MortalStore(SqliteStore):
             self._say({"holds": {table: self.query(f"SELECT * FROM {table}") for table in TABLES}})
 
 
-def submission(name: str, *, retry: int = 0, delivery: str = "first") -> Submission:
-    """A job named by a letter; the same delivery of it is the same submission."""
-    spec = JobSpec(name, retry=retry, commands=(f"echo {name} {delivery}",), folder="folder")
+def submission(
+    name: str, *, delivery: str = "first", retry: int = 0, priority: int = 0
+) -> Submission:
+    """A job in a folder; the same delivery of it is the same submission."""
+    commands = (f"echo {name} {delivery}",)
+    spec = JobSpec(name, retry, commands=commands, folder="folder", priority=priority)
     return Submission(spec, f"{name}-{delivery}")
 
 
-FIRST = [submission("a"), submission("b", retry=1), submission("c"), submission("d")]
-"""The first call of the scenario, which is of two commits."""
+CHUNK = 10
+LEAST = [f"least-{number}" for number in range(CHUNK)]
+FIRST = [
+    *(submission("a"), submission("b", retry=1), submission("c"), submission("d")),
+    *(submission(name, priority=-1) for name in LEAST),
+]
+"""The first call of the scenario; in chunks of 10 it is of two commits."""
 
 
 def live_through(store: SqliteStore) -> Iterator[list[object]]:
@@ -81,7 +89,7 @@ def live_through(store: SqliteStore) -> Iterator[list[object]]:
         return job
 
     store.submit(FIRST, 1.0)
-    yield [["job", name, 1] for name in "abcd"]
+    yield [["job", name, 1] for name in ["a", "b", "c", "d", *LEAST]]
     store.submit([submission("a"), submission("e")], 2.0)
     yield [["job", "a", 1], ["job", "e", 1]]
     a = claim(3.0)
@@ -121,6 +129,10 @@ def live_through(store: SqliteStore) -> Iterator[list[object]]:
     yield [["refused", "top.sh"], ["result", "top.sh"]]
     store.disarm("folder/by-hand.sh", "2-2")
     yield [["result", "folder/by-hand.sh"]]
+    assert len(store.cancel_many(LEAST[:3], 27.0)) == 3
+    yield [["settled", name, 1, "Cancelled"] for name in LEAST[:3]]
+    assert len(store.retry_many(LEAST[:2], 28.0)) == 2
+    yield [["job", name, 2] for name in LEAST[:2]]
 
 
 def live(folder: Path, side: str, fatal: int) -> None:
@@ -138,7 +150,7 @@ def live(folder: Path, side: str, fatal: int) -> None:
 
 def main() -> None:
     folder, side = sys.argv[1:]
-    store_module.CHUNK = 2  # so that a submission of four is one of two commits
+    store_module.CHUNK = CHUNK  # so that calls about many jobs are of several commits
     for fatal in itertools.count():
         child = os.fork()
         if child == 0:

@@ -19,6 +19,7 @@ KEY = "CAST(? AS TEXT)"
 """A key, given as bytes: names of files need not be valid UTF-8."""
 
 SELECT = f"SELECT {COLUMNS} FROM job"
+MAX_INTEGER = 2**63 - 1
 _SET = re.compile(r"\[(?:([!^]?+)(\]?+[^\]]*+\]))?")
 
 
@@ -123,7 +124,7 @@ class SqliteReader:
                 "SELECT cursor, job_id, settlement.run, settlement.status, settlement.reason,"
                 " settled_at, settlement.spec FROM settlement LEFT JOIN job USING (seq)"
                 " WHERE cursor > ? ORDER BY cursor LIMIT ?",
-                (after, limit),
+                (min(after, MAX_INTEGER), limit),
             ).fetchall()
         return [settlement_of(*row) for row in rows]
 

@@ -15,7 +15,6 @@ class WholeLife(StoreTests):
     """The stateful test."""
 
     life_settings = settings(
-        max_examples=80,
         stateful_step_count=50,
         suppress_health_check=[HealthCheck.too_slow],
     )
