@@ -220,6 +220,13 @@ class Watch(Protocol):
 
 R = TypeVar("R")
 
+Beat = Callable[[], object]
+"""Called often during long work, to keep the lease. Raises StaleToken when the job is lost."""
+
+
+def no_beat() -> None:
+    """For work that no lease depends on."""
+
 
 class Runner(Protocol[R]):
     """Runs attempts on one worker, R being what it knows of one under way.
@@ -227,7 +234,7 @@ class Runner(Protocol[R]):
     An OSError from it means that the worker is in trouble, not the job.
     """
 
-    def start(self, job: Job) -> R | Ended:
+    def start(self, job: Job, beat: Beat) -> R | Ended:
         """Stage in and start; what can't be started has ended already."""
         ...
 
@@ -239,16 +246,16 @@ class Runner(Protocol[R]):
         """End the whole process tree: ask, give it the grace time, then kill."""
         ...
 
-    def gather(self, running: R, timed_out_s: float | None) -> Ended:
+    def gather(self, running: R, timed_out_s: float | None, beat: Beat) -> Ended:
         """The facts about an attempt that is over."""
         ...
 
-    def results(self, running: R) -> dict[str, str]:
+    def results(self, running: R, beat: Beat) -> dict[str, str]:
         """Keys and versions of what is new or changed in the work folder. Raises BucketError."""
         ...
 
-    def stage_out(self, running: R) -> None:
-        """Bring the results to the job folder."""
+    def stage_out(self, running: R, beat: Beat) -> None:
+        """Bring the results to the job folder, none without a beat before."""
         ...
 
     def discard(self, running: R) -> None:

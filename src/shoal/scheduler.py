@@ -13,10 +13,54 @@ import msgspec
 
 from shoal.core.backoff import backoff_s
 from shoal.core.confirm import Ended, confirm
-from shoal.core.errors import BucketError
-from shoal.core.job import Job
-from shoal.ports import Clock, JobStore, R, Runner
+from shoal.core.errors import BucketError, StaleToken, StoreBusy, StoreFull
+from shoal.core.job import Job, Started
+from shoal.ports import Beat, Clock, JobStore, R, Runner
 from shoal.settings import Settings
+
+
+class Heartbeat:
+    """Keeps the lease of a job: called often while the worker is busy with it, it renews when due.
+
+    Args:
+        job: as claimed.
+        store: where.
+        clock: the time.
+        lease_s: how long a lease lasts; renewed at a third of it, so two lost beats are survivable.
+    """
+
+    def __init__(self, job: Job, store: JobStore, clock: Clock, lease_s: float) -> None:
+        self.job = job
+        self._store = store
+        self._clock = clock
+        self._lease_s = lease_s
+        self.due_at = clock.now() + lease_s / 3
+
+    def __call__(self) -> None:
+        """Renew when it is time to. Raises StaleToken when the job is ours no more."""
+        if self._clock.now() >= self.due_at:
+            self.renew()
+
+    def renew(self) -> None:
+        """Renew now; while the store has no room, try again for as long as the lease lasts.
+
+        Raises:
+            StaleToken: the job is ours no more, or may be.
+        """
+        now = self._clock.now()
+        try:
+            self.job = self._store.renew(self.job, now, self._lease_s)
+        except (StoreFull, StoreBusy) as trouble:
+            assert isinstance(self.job.state, Started)
+            if now >= self.job.state.lease.until:
+                raise StaleToken(
+                    f"the lease of job {self.job.job_id!r} ran out while it could not be renewed"
+                    f" ({trouble.what})",
+                    trouble.remedy,
+                ) from trouble
+            self.due_at = now + 1.0
+        else:
+            self.due_at = now + self._lease_s / 3
 
 
 class Scheduler(Generic[R]):
@@ -55,29 +99,34 @@ class Scheduler(Generic[R]):
         """When a job that backs off becomes ready."""
         return self._store.backlog(self._clock.now(), 1).next_due
 
-    def start_job(self, job: Job) -> R | Ended:
-        """Start an attempt. Raises OSError when this worker can't start any."""
-        return self._runner.start(job)
+    def start_job(self, job: Job, beat: Beat) -> R | Ended:
+        """Start an attempt.
+
+        Raises:
+            OSError: this worker can't start any.
+            StaleToken: the job was lost while it was staged in.
+        """
+        return self._runner.start(job, beat)
 
     def timeout_s(self, job: Job) -> float | None:
         """How long an attempt of the job may run."""
         return job.spec.timeout or self._settings.timeout_s or None
 
-    def keep_job(self, job: Job) -> Job:
-        """Renew the lease. Raises StaleToken when the job is ours no more."""
-        return self._store.renew(job, self._clock.now(), self._settings.lease_s)
+    def heartbeat(self, job: Job) -> Heartbeat:
+        """What keeps the lease of a job that was just claimed."""
+        return Heartbeat(job, self._store, self._clock, self._settings.lease_s)
 
-    def stage_out(self, job: Job, running: R, ended: Ended) -> Ended:
+    def stage_out(self, heart: Heartbeat, running: R, ended: Ended) -> Ended:
         """Bring the results to the job folder; what can't be brought counts against the attempt.
 
         Raises:
             StaleToken: the job is ours no more; nothing was staged out.
         """
         try:
-            results = self._runner.results(running)
+            results = self._runner.results(running, heart)
             if results:
-                self._store.record_results(job, results)
-                self._runner.stage_out(running)
+                self._store.record_results(heart.job, results)
+                self._runner.stage_out(running, heart)
         except BucketError as refused:
             return msgspec.structs.replace(ended, problem=str(refused), retry_helps=False)
         return ended

@@ -81,6 +81,7 @@ class Supervisor:
         self._failed_launches = 0
         self._launch_at = 0.0
         self._workers = 0
+        self._looked_at = 0.0
         self._idle_since: dict[str, float] = {}
 
     def run(self, *, until_idle: bool) -> None:
@@ -126,6 +127,10 @@ class Supervisor:
     def look(self, now: float) -> Glance:
         """Reap what was lost and launch what is wanted."""
         self._note_failed_launches(now)
+        if self._workers and now - self._looked_at > self._settings.lease_s:
+            # This machine slept, and so did the workers: let them renew before judging leases.
+            self._reap_at = now + self._settings.lease_s / 2
+        self._looked_at = now
         if self._fleet.reclaim_lost():
             self._reap_at = 0.0
         backlog = self._store.backlog(now, self._settings.worker_limit)

@@ -10,7 +10,7 @@ from shoal.core.confirm import Ended
 from shoal.core.errors import StaleToken, StoreBusy, StoreFull
 from shoal.core.job import Job
 from shoal.ports import Attention, Clock, R, Runner
-from shoal.scheduler import Scheduler
+from shoal.scheduler import Heartbeat, Scheduler
 from shoal.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,26 +48,37 @@ class WorkerLoop(Generic[R]):
 
     def run(self) -> None:
         """Work until the queue has been empty for the linger time, or until asked to drain."""
-        job = self._scheduler.next_job()
-        while True:
-            if job is None:
-                job = None if self._attention.draining else self._linger()
-                if job is None:
-                    return
+        job = self._next()
+        while job is not None or (job := self._linger()) is not None:
             try:
-                running = self._scheduler.start_job(job)
-                if isinstance(running, Ended):
-                    job = self._settle(job, running)
-                    continue
-                try:
-                    job = self._see_through(job, running)
-                finally:
-                    self._runner.discard(running)
+                job = self._work_on(job)
+            except StaleToken as stale:
+                log.info("%s", stale)
+                job = self._next()
             except OSError as trouble:
-                log.error("in trouble with job %r: %s", job and job.job_id, trouble)
-                if job is not None:
-                    self._insist(self._give_back, job, f"trouble on worker: {trouble}")
+                assert job is not None
+                log.error("in trouble with job %r: %s", job.job_id, trouble)
+                self._insist(self._give_back, job, f"trouble on worker: {trouble}")
                 return
+
+    def _work_on(self, job: Job) -> Job | None:
+        """Run one attempt from start to record; returns the next job.
+
+        Raises:
+            StaleToken: the job was lost on the way; nothing of the attempt was recorded.
+            OSError: the worker can't do its part.
+        """
+        heart = self._scheduler.heartbeat(job)
+        running = self._scheduler.start_job(job, heart)
+        if isinstance(running, Ended):
+            return self._settle(heart.job, running)
+        try:
+            ended = self._see_through(heart, running)
+            if job.spec.folder is not None:
+                ended = self._insist(self._scheduler.stage_out, heart, running, ended)
+            return self._settle(heart.job, ended)
+        finally:
+            self._runner.discard(running)
 
     def _give_back(self, job: Job, trouble: str) -> None:
         try:
@@ -76,8 +87,11 @@ class WorkerLoop(Generic[R]):
             log.info("%s", stale)
 
     def _linger(self) -> Job | None:
-        """Wait for a job. The bell hangs before the first look, and the last look is after it
-        was taken down, so that no ring falls in between."""
+        """Wait for a job.
+
+        The bell hangs before the first look, and the last look is after it was taken down, so
+        that no ring falls in between.
+        """
         give_up_at = self._clock.now() + self._settings.linger_s
         with self._attention.idle():
             while not self._attention.draining:
@@ -89,50 +103,28 @@ class WorkerLoop(Generic[R]):
                 next_due = self._scheduler.next_due()
                 until = give_up_at if next_due is None else min(give_up_at, next_due)
                 self._attention.wait(max(0.0, until - now))
-        return None if self._attention.draining else self._scheduler.next_job()
+        return self._next()
 
-    def _see_through(self, job: Job, running: R) -> Job | None:
-        """Keep the lease while the attempt runs, end it when it must, settle it when it has."""
-        timeout_s = self._scheduler.timeout_s(job)
-        started_at = self._clock.now()
-        renew_every_s = self._settings.lease_s / 3
-        renew_at = started_at + renew_every_s
-        timed_out_s = None
+    def _see_through(self, heart: Heartbeat, running: R) -> Ended:
+        """Keep the lease while the attempt runs, and end it when it must."""
+        timeout_s = self._scheduler.timeout_s(heart.job)
+        ends_at = None if timeout_s is None else self._clock.now() + timeout_s
         while True:
-            now = self._clock.now()
-            wait_s = renew_at - now
-            if timeout_s is not None:
-                wait_s = min(wait_s, started_at + timeout_s - now)
-            if self._runner.wait(running, max(0.0, wait_s)):
-                break
-            now = self._clock.now()
-            if timeout_s is not None and now >= started_at + timeout_s:
-                timed_out_s = timeout_s
+            until = heart.due_at if ends_at is None else min(heart.due_at, ends_at)
+            if self._runner.wait(running, max(0.0, until - self._clock.now())):
+                return self._runner.gather(running, None, heart)
+            if ends_at is not None and self._clock.now() >= ends_at:
                 self._runner.stop(running)
-                break
+                return self._runner.gather(running, timeout_s, heart)
             try:
-                job = self._insist(self._scheduler.keep_job, job)
-            except StaleToken as stale:
-                log.info("%s", stale)
+                heart.renew()  # time is up, or somebody rang: perhaps the job was cancelled
+            except StaleToken:
                 self._runner.stop(running)
-                return self._next()
-            renew_at = now + renew_every_s
-        ended = self._runner.gather(running, timed_out_s)
-        if job.spec.folder is not None:
-            try:
-                ended = self._insist(self._scheduler.stage_out, job, running, ended)
-            except StaleToken as stale:
-                log.info("%s", stale)
-                return self._next()
-        return self._settle(job, ended)
+                raise
 
     def _settle(self, job: Job, ended: Ended) -> Job | None:
         take_next = not self._attention.draining
-        try:
-            return self._insist(self._scheduler.settle_job, job, ended, take_next=take_next)
-        except StaleToken as stale:
-            log.info("%s", stale)
-            return self._next()
+        return self._insist(self._scheduler.settle_job, job, ended, take_next=take_next)
 
     def _next(self) -> Job | None:
         return None if self._attention.draining else self._scheduler.next_job()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -35,6 +36,14 @@ EXIT_UNSUCCESSFUL = 1
 EXIT_BAD_INPUT = 2
 EXIT_UNUSABLE = 3
 EXIT_INTERRUPTED = 130
+
+_REMEDIES = {
+    errno.ENOSPC: "free some disk space",
+    errno.EDQUOT: "free some disk space",
+    errno.EROFS: "name a folder that you may write to",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+}
 
 
 class Verbs(click.Group):
@@ -101,9 +110,17 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except ShoalError as error:
-        colour = None if os.environ.get("NO_COLOR") else "red"
-        click.secho(f"shoal: {error}", err=True, fg=colour)
+        _complain(str(error))
         sys.exit(exit_code_of(error))
+    except OSError as error:
+        # The system refuses what is no defect of ours: a right, room, a file in the way.
+        _complain(f"{error}: {_REMEDIES.get(error.errno or 0, 'look at what it names')}")
+        sys.exit(EXIT_UNUSABLE)
+
+
+def _complain(what: str) -> None:
+    colour = None if os.environ.get("NO_COLOR") else "red"
+    click.secho(f"shoal: {what}", err=True, fg=colour)
 
 
 def exit_code_of(error: ShoalError) -> int:

@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 from shoal.core.errors import BucketError
 from shoal.local.layout import OWN, sync_folder
+from shoal.ports import Beat, no_beat
+
+PIECE_BYTES = 16 << 20
 
 PART = ".shoal-part"
 """Ends the names of files that Shoal itself is still writing into a job folder."""
@@ -76,8 +79,13 @@ class LocalBucket:
             raise BucketError(f"there is no folder {folder!a} in the bucket", "put it there")
         return path
 
-    def stage_in(self, folder: str, work: Path) -> Manifest:
+    def stage_in(self, folder: str, work: Path, beat: Beat = no_beat) -> Manifest:
         """Copy a job folder into a work folder.
+
+        Args:
+            folder: its key.
+            work: an empty folder.
+            beat: called before each file, and now and then during a long one.
 
         Returns:
             The files as they lie in the work folder now.
@@ -90,18 +98,21 @@ class LocalBucket:
         manifest: Manifest = {}
         for relative, entry in _walk(source_root):
             target = f"{target_root}/{relative}"
+            beat()
             if entry.is_symlink():
                 _copy_link(source_root, relative, target)
             elif entry.is_dir():
                 os.mkdir(target)
             elif entry.is_file():
                 original = file_state(entry.stat())
-                shutil.copy2(entry.path, target)
+                _copy(entry.path, target, original.size_bytes, beat)
                 manifest[relative] = Staged(file_state(os.stat(target)), original)
             # Sockets, pipes and devices hold nothing that could be copied.
         return manifest
 
-    def find_results(self, folder: str, work: Path, manifest: Manifest) -> list[str]:
+    def find_results(
+        self, folder: str, work: Path, manifest: Manifest, beat: Beat = no_beat
+    ) -> list[str]:
         """The relative paths of files in the work folder that are new or changed.
 
         Raises:
@@ -111,6 +122,7 @@ class LocalBucket:
         results = []
         _open_up(str(work), os.stat(work))
         for relative, entry in _walk(str(work)):
+            beat()
             if entry.is_dir(follow_symlinks=False):
                 _open_up(entry.path, entry.stat())
             elif entry.is_symlink():
@@ -145,8 +157,12 @@ class LocalBucket:
         filecmp.clear_cache()  # it goes by size and time
         return not filecmp.cmp(original, entry.path, shallow=False)
 
-    def stage_out(self, folder: str, work: Path, results: list[str]) -> None:
-        """Move results to the job folder, each complete and on disk when it appears there."""
+    def stage_out(self, folder: str, work: Path, results: list[str], beat: Beat = no_beat) -> None:
+        """Move results to the job folder, each complete and on disk when it appears there.
+
+        A beat before each keeps a worker that was stopped for long from writing over the results
+        of the one that took its job.
+        """
         target_root = str(self.folder_path(folder))
         if len(results) >= SYNC_ALL_FROM:
             os.sync()
@@ -162,6 +178,7 @@ class LocalBucket:
                 source = _copy_beside(os.path.realpath(source), target)
             if len(results) < SYNC_ALL_FROM:
                 _sync_file(source)
+            beat()
             try:
                 os.replace(source, target)
             except OSError as error:
@@ -339,6 +356,18 @@ def _copy_beside(source: str, target: str) -> str:
         Path(part).unlink(missing_ok=True)
         raise
     return part
+
+
+def _copy(source: str, target: str, size_bytes: int, beat: Beat) -> None:
+    """Copy a file with its times and mode, with a beat now and then when it is a long one."""
+    if size_bytes <= PIECE_BYTES:
+        shutil.copy2(source, target)
+        return
+    with open(source, "rb", buffering=0) as reading, open(target, "wb") as writing:
+        while piece := reading.read(PIECE_BYTES):
+            writing.write(piece)
+            beat()
+    shutil.copystat(source, target)
 
 
 def _sync_file(path: str) -> None:

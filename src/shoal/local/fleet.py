@@ -7,6 +7,7 @@ process ends, whatever ends it. So whoever gets the lock knows that the worker i
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ from shoal.local.bells import IDLE, STOP
 from shoal.local.bucket import remove_tree
 from shoal.local.layout import Layout
 from shoal.ports import Worker
+
+log = logging.getLogger(__name__)
 
 GLANCES, GLANCE_S = 10, 0.001
 """Who looks whether a lock is held holds it for a moment: such moments are waited for."""
@@ -75,6 +78,9 @@ class LocalFleet:
             for kind in (IDLE, STOP):
                 (self._layout.bells / kind / worker).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
+        except OSError as stuck:  # a process that hangs in the kernel, a folder that can't go
+            log.error("can't clear up after worker %s yet: %s", worker, stuck)
+            return False
         finally:
             os.close(fd)
         return True

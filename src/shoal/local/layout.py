@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from shoal.core.errors import BucketError
+from shoal.core.errors import StoreError
 from shoal.core.job import Token
 
 OWN = ".shoal"
@@ -38,7 +38,7 @@ class Layout:
         """Make the folder an environment, on disk before this returns.
 
         Raises:
-            BucketError: the folder can't be made, or something else has its name.
+            StoreError: the folder can't be made, or something else has its name.
         """
         try:
             missing = [path for path in (self.root, *self.root.parents) if not path.exists()]
@@ -51,7 +51,7 @@ class Layout:
             for folder in (self.own, self.root, *(path.parent for path in missing)):
                 sync_folder(folder)
         except OSError as error:
-            raise BucketError(
+            raise StoreError(
                 f"{self.root} can't be used as an environment ({error})",
                 "name a folder that you may write to",
             ) from None

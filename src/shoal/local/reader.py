@@ -131,7 +131,8 @@ class SqliteReader:
     def results(self, job_id: str) -> list[str]:
         with self._reading():
             rows = self._execute(
-                "SELECT CAST(result.key AS BLOB) FROM job JOIN result ON result.seq = job.seq"
+                "SELECT DISTINCT CAST(result.key AS BLOB) FROM job"
+                " JOIN result ON result.seq = job.seq"
                 " AND result.key >= json_extract(spec, '$.folder') || '/'"
                 " AND result.key < json_extract(spec, '$.folder') || '0'"
                 " WHERE job_id = ?",
@@ -142,9 +143,10 @@ class SqliteReader:
     def starts_no_job(self, key: str, version: str) -> bool:
         with self._reading():
             row = self._execute(
-                f"SELECT version FROM result WHERE key = {KEY}", (os.fsencode(key),)
+                f"SELECT 1 FROM result WHERE key = {KEY} AND version = ?",
+                (os.fsencode(key), version),
             ).fetchone()
-        return row is not None and row[0] == version
+        return row is not None
 
     def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         """Read whatever the audit wants to know."""

@@ -24,7 +24,7 @@ from shoal.core.spec import POWERSHELL_DOCUMENT, SHELL_DOCUMENT, JobSpec
 from shoal.local import processes
 from shoal.local.bucket import LocalBucket, Manifest, remove_tree, version_of
 from shoal.local.layout import Layout
-from shoal.ports import Attention
+from shoal.ports import Attention, Beat, no_beat
 
 MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 """Linux takes no longer single argument (MAX_ARG_STRLEN); a longer script goes through a file."""
@@ -101,18 +101,19 @@ class LocalRunner:
 
     # --- start ------------------------------------------------------------------------------
 
-    def start(self, job: Job) -> Running | Ended:
+    def start(self, job: Job, beat: Beat = no_beat) -> Running | Ended:
         spec = job.spec
         self._make_work_folder()
         try:
             manifest: Manifest = {}
             if spec.folder is not None:
-                manifest = self._bucket.stage_in(spec.folder, self._work)
+                manifest = self._bucket.stage_in(spec.folder, self._work, beat)
             command = self._command(spec)
         except BucketError as refused:
             return _hopeless(str(refused))
         except OSError as error:
             if error.errno in TROUBLE:
+                remove_tree(self._work)  # what is there of it may be all that takes up the room
                 raise
             return Ended(problem=f"it could not be staged in ({error})")
         if isinstance(command, Ended):
@@ -245,14 +246,14 @@ class LocalRunner:
 
     # --- when it has ended ------------------------------------------------------------------
 
-    def gather(self, running: Running, timed_out_s: float | None) -> Ended:
+    def gather(self, running: Running, timed_out_s: float | None, beat: Beat = no_beat) -> Ended:
         self._kill_leftovers(running)
         try:
-            return self._facts(running, timed_out_s)
+            return self._facts(running, timed_out_s, beat)
         finally:
             self._keep_log(running)
 
-    def _facts(self, running: Running, timed_out_s: float | None) -> Ended:
+    def _facts(self, running: Running, timed_out_s: float | None, beat: Beat) -> Ended:
         spec = running.job.spec
         assert running.ended is not None
         code = os.waitstatus_to_exitcode(running.ended)
@@ -263,7 +264,9 @@ class LocalRunner:
             if code < 0:
                 return Ended(signal=-code, last_output=last)
             return Ended(exit_code=code, last_output=last)
-        found = _contains(self._live_log, spec.job_success_string) if spec.wants_string else None
+        found = None
+        if spec.wants_string:
+            found = _contains(self._live_log, spec.job_success_string, beat)
         missing = tuple(path for path in spec.required_files if not (self._work / path).is_file())
         return Ended(exit_code=0, found_string=found, missing_files=missing)
 
@@ -281,21 +284,21 @@ class LocalRunner:
             path.parent.mkdir(exist_ok=True)
             os.rename(self._live_log, path)
 
-    def results(self, running: Running) -> dict[str, str]:
+    def results(self, running: Running, beat: Beat = no_beat) -> dict[str, str]:
         folder = running.job.spec.folder
         assert folder is not None
         with _staging_out():
-            running.results = self._bucket.find_results(folder, self._work, running.manifest)
+            running.results = self._bucket.find_results(folder, self._work, running.manifest, beat)
             return {
                 f"{folder}/{relative}": version_of(os.stat(self._work / relative))
                 for relative in running.results
             }
 
-    def stage_out(self, running: Running) -> None:
+    def stage_out(self, running: Running, beat: Beat = no_beat) -> None:
         folder = running.job.spec.folder
         assert folder is not None
         with _staging_out():
-            self._bucket.stage_out(folder, self._work, running.results)
+            self._bucket.stage_out(folder, self._work, running.results, beat)
 
     def discard(self, running: Running) -> None:
         if running.ended is None:
@@ -369,7 +372,7 @@ def _hopeless(problem: str) -> Ended:
     return Ended(problem=problem, retry_helps=False)
 
 
-def _contains(path: str, text: str) -> bool:
+def _contains(path: str, text: str, beat: Beat) -> bool:
     """Whether a file holds a text, read piece by piece, however long it is."""
     needle = text.encode()
     with open(path, "rb", buffering=0) as file:
@@ -377,6 +380,7 @@ def _contains(path: str, text: str) -> bool:
         while piece := file.read(READ_BYTES):
             if needle in (window := kept + piece):
                 return True
+            beat()
             kept = window[-(len(needle) - 1) :] if len(needle) > 1 else b""
     return False
 

@@ -70,9 +70,10 @@ CREATE TABLE settlement(
 );
 -- Objects that start no job in this version: staged out by one, refused, or submitted by hand.
 CREATE TABLE result(
-    key TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
     version TEXT NOT NULL,
-    seq INTEGER REFERENCES job(seq)     -- the job that staged it out
+    seq INTEGER REFERENCES job(seq),    -- the job that staged it out
+    PRIMARY KEY (key, version)
 ) WITHOUT ROWID;
 CREATE TABLE flag(name TEXT PRIMARY KEY) WITHOUT ROWID;
 -- For people: the table's attributes under the names users know.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from shoal.core.confirm import Outcome
-from shoal.core.errors import JobNotFound, NotAllowed, StaleToken
+from shoal.core.errors import JobNotFound, NotAllowed, StaleToken, StoreError
 from shoal.core.job import Job, Queued, Started
 from shoal.core.lifecycle import (
     Cancelled,
@@ -53,6 +53,9 @@ from shoal.ports import Submission, SubmitReport
 CHUNK = 10_000
 """Jobs in one transaction of a bulk submission: large enough to make its sync to disk cheap,
 small enough (a tenth of a second) not to hold up the workers."""
+
+CHANGES = 1_000
+"""Jobs in one transaction that cancels or retries many."""
 
 TURN_STEP_S, TURN_TRIES = 50e-6, 2_000
 
@@ -95,7 +98,13 @@ class SqliteStore(SqliteReader):
         super().__init__(path, create=create)
         self._bells = bells
         self._synced = synced
-        self._turn = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._turn = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            self._connection.close()
+            raise StoreError(
+                f"{path} can't be opened for writing ({error.strerror})", "check its permissions"
+            ) from error
         self._seqs: dict[str, int] = {}
         if not synced:
             self._execute("PRAGMA synchronous = NORMAL")
@@ -199,7 +208,7 @@ class SqliteStore(SqliteReader):
     def _change_many(self, job_ids: Sequence[str], event: Event, now: float) -> list[Job]:
         changed = []
         remaining = iter(job_ids)
-        while chunk := list(islice(remaining, CHUNK // 10)):
+        while chunk := list(islice(remaining, CHANGES)):
             decisions = []
             with self._transaction():
                 for job_id in chunk:
@@ -268,7 +277,7 @@ class SqliteStore(SqliteReader):
                 _refuse(job)
             self._connection.executemany(
                 f"INSERT INTO result VALUES ({KEY}, ?, ?)"
-                " ON CONFLICT(key) DO UPDATE SET version = excluded.version, seq = excluded.seq",
+                " ON CONFLICT DO UPDATE SET seq = excluded.seq",
                 [(os.fsencode(key), version, row[0]) for key, version in results.items()],
             )
 

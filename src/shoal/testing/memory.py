@@ -43,7 +43,7 @@ class MemoryStore:
         self._jobs: dict[str, Job] = {}  # in order of first submission
         self._attempts: dict[str, list[Attempt]] = {}
         self._settlements: list[Settlement] = []
-        self._disarmed: dict[str, tuple[str, str | None]] = {}  # key -> version, job that made it
+        self._disarmed: dict[tuple[str, str], str | None] = {}  # key, version -> maker
         self._paused = False
 
     def close(self) -> None:
@@ -159,11 +159,12 @@ class MemoryStore:
         with self._lock:
             self._check_unchanged(job)
             for key, version in results.items():
-                self._disarmed[key] = (version, job.job_id)
+                self._disarmed[key, version] = job.job_id
 
     def results(self, job_id: str) -> list[str]:
         with self._lock:
-            return [key for key, (_, maker) in self._disarmed.items() if maker == job_id]
+            made = (key for (key, _), maker in self._disarmed.items() if maker == job_id)
+            return list(dict.fromkeys(made))
 
     def refuse(self, key: str, version: str, reason: str, now: float) -> None:
         with self._lock:
@@ -172,10 +173,10 @@ class MemoryStore:
                 self.disarm(key, version)
 
     def disarm(self, key: str, version: str) -> None:
-        self._disarmed[key] = (version, None)
+        self._disarmed[key, version] = None
 
     def starts_no_job(self, key: str, version: str) -> bool:
-        return key in self._disarmed and self._disarmed[key][0] == version
+        return (key, version) in self._disarmed
 
     # --- reading ----------------------------------------------------------------------------
 

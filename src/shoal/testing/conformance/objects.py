@@ -41,8 +41,21 @@ class Objects(StoreTests):
         assert sorted(store.results("f/run.sh")) == ["f/a", "f/b/c", "f/ü", "f/\udcff"]
         assert store.results("g/run.sh") == []
         assert store.results("nobody") == []
-        assert store.starts_no_job("f/a", "v2")
-        assert not store.starts_no_job("f/a", "v1")
+
+    def test_no_version_of_a_result_is_forgotten(self, store: JobStore) -> None:
+        """A result that was staged out again starts no job in its earlier version either."""
+        store.submit([folder_submission("f/run.sh", "v1")], NOW)
+        job = claim(store)
+        for version in ("v1", "v2"):
+            store.record_results(job, {"f/out.sh": version})
+        store.disarm("f/out.sh", "v3")
+        assert [store.starts_no_job("f/out.sh", f"v{number}") for number in range(1, 5)] == [
+            True,
+            True,
+            True,
+            False,
+        ]
+        assert store.results("f/run.sh") == ["f/out.sh"]
 
     def test_many_results_are_recorded(self, store: JobStore) -> None:
         """A job may stage out thousands of files."""

@@ -68,6 +68,15 @@ class Steering(StoreTests):
         assert store.job("over").status is Status.SUCCESSFUL
         assert store.backlog(NOW + 3, 2000).ready == 1500
 
+    def test_of_many_unknown_and_repeated_ids_are_passed_over(self, store: JobStore) -> None:
+        """An id that names no job, or comes twice, is no error among many."""
+        submit(store, "a", "b")
+        names = ["a", "nobody", "a", "\udcff", "b"]
+        assert [job.job_id for job in store.cancel_many(names, NOW)] == ["a", "b"]
+        assert [job.job_id for job in store.retry_many(names, NOW)] == ["a", "b"]
+        assert [job.run for job in store.jobs()] == [2, 2]
+        assert store.cancel_many([], NOW) == store.retry_many([], NOW) == []
+
     def test_a_job_that_backs_off_can_be_cancelled(self, store: JobStore) -> None:
         """A job that waits for its retry is Cancelled like any other, and never ready again."""
         store.settle(start(store, "a", retry=1), BAD, NOW, 10.0, None)
