@@ -35,6 +35,8 @@ DIRTY = {
     "come-and-gone": "touch x; rm x",
     "replaced": 'mv "$PWD" "$PWD.old"; mkdir "$PWD"; echo x > "$PWD/file"',
     "removed": 'rmdir "$PWD"',
+    "a-file-instead": 'rmdir "$PWD"; echo x > "$PWD"',
+    "a-link-instead": 'rmdir "$PWD"; ln -s / "$PWD"',
     "failed": "echo x > file; exit 1",
     "many": "for i in 1 2 3 4 5 6 7 8 9; do mkdir $i; echo x > $i/x; done",
 }

@@ -112,6 +112,25 @@ def test_a_shut_job_folder_fails_the_job_with_the_reason(place: Place) -> None:
     assert len(place.attempts("job/run.sh")) == 1
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ('mv "$PWD" "$PWD.old"; ln -s "$SHOAL_ENV/other" "$PWD"', "in place of its work folder"),
+        ('rm -rf "$PWD"', "can't be staged out"),
+    ],
+)
+def test_a_job_without_its_work_folder_fails(place: Place, script: str, reason: str) -> None:
+    """A job that does away with its work folder has no results, and takes none from elsewhere."""
+    place.put("other/precious", "x")
+    place.put("job/run.sh", script)
+    place.submit_folder("job")
+    place.work()
+    assert place.statuses() == {"job/run.sh": FAILED}
+    assert reason in place.reason("job/run.sh")
+    assert (place.root / "other/precious").read_text() == "x"
+    assert [path.name for path in (place.root / "job").iterdir()] == ["run.sh"]
+
+
 def test_an_executable_that_changes_itself_is_a_result(place: Place) -> None:
     """The changed executable is staged out, and starts nothing again."""
     place.put("job/run.sh", "#!/bin/sh\necho 'echo changed' >> run.sh\n")

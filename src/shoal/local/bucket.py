@@ -120,7 +120,12 @@ class LocalBucket:
         """
         source_root = str(self.folder_path(folder))
         results = []
-        _open_up(str(work), os.stat(work))
+        status = os.lstat(work)
+        if not stat.S_ISDIR(status.st_mode):
+            raise BucketError(
+                "the job has put something else in place of its work folder", "mend it"
+            )
+        _open_up(str(work), status)
         for relative, entry in _walk(str(work)):
             beat()
             if entry.is_dir(follow_symlinks=False):
@@ -267,6 +272,9 @@ def remove_tree(path: Path) -> None:
         os.rmdir(path)
         return
     except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(path)  # an attempt has put something in its place
         return
     except OSError:
         pass  # not empty

@@ -73,7 +73,7 @@ class LocalFleet:
             os.ftruncate(fd, 0)  # so that the lock held here does not pass for a worker that lives
             processes.kill_started_by(worker)
             remove_tree(self._layout.work / worker)
-            for script in self._layout.work.glob(f"{worker}.*"):
+            for script in self._layout.work.glob(f"{worker}.script.*"):
                 script.unlink(missing_ok=True)
             for kind in (IDLE, STOP):
                 (self._layout.bells / kind / worker).unlink(missing_ok=True)
