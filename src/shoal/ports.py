@@ -18,7 +18,7 @@ from shoal.core.spec import JobSpec
 
 
 class Submission(NamedTuple):
-    """A spec, and the name of the delivery that brought it (the same name twice is one run)."""
+    """A spec, and the name of the delivery that brought it (the last run's again is no new run)."""
 
     spec: JobSpec
     delivery_id: str
@@ -53,17 +53,19 @@ class Backlog(NamedTuple):
     Args:
         ready: jobs that could be claimed now, counted up to a limit; none during a pause.
         started: jobs under a lease.
-        next_due: when the next of those that back off becomes ready.
+        next_due: when the next of those that back off becomes ready; None during a pause.
+        held: queued jobs that a pause holds back, counted up to the same limit.
     """
 
     ready: int
     started: int
     next_due: float | None
+    held: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits and nothing runs."""
-        return not self.ready and not self.started and self.next_due is None
+        return self.next_due is None and not (self.ready or self.started or self.held)
 
 
 class JobStore(Protocol):
@@ -147,7 +149,10 @@ class JobStore(Protocol):
     def jobs(
         self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
     ) -> list[Job]:
-        """Jobs whose id matches a glob, in one of the statuses, the newest submissions first."""
+        """Jobs whose id matches a glob, in one of the statuses, the newest ids first.
+
+        A job that is submitted again keeps its place, here and in the order of claims.
+        """
         ...
 
     def attempts(self, job_id: str) -> list[Attempt]:

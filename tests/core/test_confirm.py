@@ -45,6 +45,7 @@ def test_success_is_the_absence_of_any_doubt(spec: JobSpec, ended: Ended) -> Non
         and ended.timed_out_s is None
         and ended.problem is None
         and not ended.missing_files
+        and (spec is not WANTS_FILES or ended.missing_files is not None)
         and (spec is not WANTS_STRING or ended.found_string is True)
     )
     assert (outcome.reason == CONFIRMED) == outcome.confirmed
@@ -80,6 +81,7 @@ def test_nothing_known_is_no_success() -> None:
         (WANTS_FILES, {"exit_code": 0, "missing_files": ("b",)}, "required file missing: b"),
         (WANTS_FILES, {"exit_code": 0, "missing_files": ("out.csv", "b")},
          "required file missing: out.csv, b"),
+        (WANTS_FILES, {"exit_code": 0}, "whether the required files are there is not known"),
     ],
 )  # fmt: skip
 def test_the_reason_is_the_first_thing_wrong(

@@ -34,7 +34,9 @@ def test_a_late_worker_overwrites_nothing_and_starts_nothing(tmp_path: Path) -> 
     (folder / "run.sh").write_text("\n".join(lines))
     variables = {
         **os.environ,
-        **{"SHOAL_LEASE_S": "1", "SHOAL_LINGER_S": "0", "SHOAL_BACKOFF_BASE_S": "0"},
+        "SHOAL_LEASE_S": "1",
+        "SHOAL_LINGER_S": "0",
+        "SHOAL_BACKOFF_BASE_S": "0",
         "SHOAL_UPLOAD_QUIET_S": "0.05",
     }
     with shoal.connect(root) as client:

@@ -22,7 +22,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
         problem: why it could not be started, or its results not be taken, in words.
         retry_helps: False when another attempt must end the same way.
         found_string: whether the success string is in the output; None when nobody looked.
-        missing_files: the required files that are not there.
+        missing_files: the required files that are not there; None when nobody looked.
         last_output: the last words of the output, to explain a failure.
     """
 
@@ -32,7 +32,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     problem: str | None = None
     retry_helps: bool = True
     found_string: bool | None = None
-    missing_files: tuple[str, ...] = ()
+    missing_files: tuple[str, ...] | None = None
     last_output: str = ""
 
 
@@ -74,6 +74,8 @@ def _first_problem(spec: JobSpec, ended: Ended) -> str | None:
         return f"exit code {ended.exit_code}" + _quote(ended.last_output)
     if spec.wants_string and not ended.found_string:
         return f"success string {spec.job_success_string!r} is not in the output"
+    if spec.required_files and ended.missing_files is None:
+        return "whether the required files are there is not known"
     if ended.missing_files:
         return f"required file missing: {', '.join(ended.missing_files)}"
     return None

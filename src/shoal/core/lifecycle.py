@@ -206,6 +206,8 @@ class Transition(NamedTuple):
 _Q, _S = Status.QUEUED, Status.STARTED
 _FINAL = (Status.SUCCESSFUL, Status.FAILED, Status.CANCELLED)
 
+SUBMITTED_AGAIN = "run + 1; enqueue; the same delivery again: unchanged"
+
 TRANSITIONS: dict[Status | None, dict[type, Transition]] = {
     None: {Submitted: Transition(_queue_first_run, (_Q,), "run 1; enqueue")},
     Status.QUEUED: {
@@ -233,14 +235,14 @@ TRANSITIONS: dict[Status | None, dict[type, Transition]] = {
         Cancelled: Transition(_cancel, (Status.CANCELLED,), "stop the attempt"),
     },
     Status.SUCCESSFUL: {
-        Submitted: Transition(_queue_next_run, (_Q,), "run + 1; enqueue"),
+        Submitted: Transition(_queue_next_run, (_Q, Status.SUCCESSFUL), SUBMITTED_AGAIN),
     },
     Status.FAILED: {
-        Submitted: Transition(_queue_next_run, (_Q,), "run + 1; enqueue"),
+        Submitted: Transition(_queue_next_run, (_Q, Status.FAILED), SUBMITTED_AGAIN),
         RetryAsked: Transition(_retry, (_Q,), "run + 1; enqueue"),
     },
     Status.CANCELLED: {
-        Submitted: Transition(_queue_next_run, (_Q,), "run + 1; enqueue"),
+        Submitted: Transition(_queue_next_run, (_Q, Status.CANCELLED), SUBMITTED_AGAIN),
         RetryAsked: Transition(_retry, (_Q,), "run + 1; enqueue"),
     },
 }

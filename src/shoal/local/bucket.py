@@ -251,9 +251,13 @@ class LocalBucket:
 
         Raises:
             FileNotFoundError: it is not there any more.
+            BucketError: a link is in its place.
         """
+        source = self.path(key)
+        if source.is_symlink():
+            raise BucketError(f"{key!a} is a link now, no result", "look at what it leads to")
         destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(self.path(key), destination)
+        shutil.copy2(source, destination)
 
 
 def file_state(status: os.stat_result) -> FileState:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shoal.core.errors import JobNotFound
+from shoal.core.errors import JobNotFound, SpecError
 from shoal.core.job import Attempt, Job, Settlement, Status
 from shoal.local import schema
 from shoal.local.rows import COLUMNS, attempt_of, job_of, settlement_of
@@ -17,6 +17,9 @@ from shoal.ports import Backlog, Counts
 
 KEY = "CAST(? AS TEXT)"
 """A key, given as bytes: names of files need not be valid UTF-8."""
+
+MAX_PATTERN = 10_000
+"""SQLite takes no glob of over 50,000 bytes."""
 
 SELECT = f"SELECT {COLUMNS} FROM job"
 MAX_INTEGER = 2**63 - 1
@@ -51,6 +54,8 @@ class SqliteReader:
     def jobs(
         self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
     ) -> list[Job]:
+        if pattern is not None and len(pattern) > MAX_PATTERN:
+            raise SpecError(f"the pattern has {len(pattern):,} characters", "use a shorter one")
         where, values = [], list[Any]()
         if pattern is not None:
             where.append("job_id GLOB ?")
@@ -89,13 +94,15 @@ class SqliteReader:
                 " (SELECT count(*) FROM (SELECT 1 FROM job"
                 "   WHERE status = 'Queued' AND not_before > 0 AND not_before <= :now"
                 "   LIMIT :most)),"
+                " (SELECT count(*) FROM (SELECT 1 FROM job"
+                "   WHERE status = 'Queued' AND not_before > 0 LIMIT :most)),"
                 " (SELECT min(not_before) FROM job WHERE status = 'Queued' AND not_before > :now),"
                 " (SELECT count(*) FROM job WHERE status = 'Started')",
                 {"now": now, "most": at_most},
             ).fetchone()
-        paused, ready, due, next_due, started = row
+        paused, ready, due, delayed, next_due, started = row
         if paused:
-            return Backlog(0, started, None)
+            return Backlog(0, started, None, min(ready + delayed, at_most))
         return Backlog(min(ready + due, at_most), started, next_due)
 
     def counts(self) -> Counts:

@@ -214,11 +214,11 @@ class MemoryStore:
     def backlog(self, now: float, at_most: int) -> Backlog:
         with self._lock:
             started = sum(job.status is Status.STARTED for job in self._jobs.values())
-            if self._paused:
-                return Backlog(0, started, None)
             due = [
                 job.state.not_before for job in self._jobs.values() if isinstance(job.state, Queued)
             ]
+            if self._paused:
+                return Backlog(0, started, None, min(len(due), at_most))
         ready = sum(not_before <= now for not_before in due)
         later = [not_before for not_before in due if not_before > now]
         return Backlog(min(ready, at_most), started, min(later, default=None))

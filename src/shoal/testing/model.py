@@ -17,7 +17,7 @@ from shoal.core.confirm import Outcome
 from shoal.core.errors import NotAllowed, StaleToken
 from shoal.core.job import Ending, Job, Queued, Started, Status
 from shoal.core.spec import spec_from_dict
-from shoal.ports import JobStore, Submission, SubmitReport
+from shoal.ports import Backlog, JobStore, Submission, SubmitReport
 from shoal.testing.observer import Observed, Observer
 
 LEASE_S = 30.0
@@ -235,7 +235,9 @@ class JobLife(RuleBasedStateMachine):
         ready = sum(ready_at <= self.now for ready_at in waits)
         next_due = min((at for at in waits if at > self.now), default=None)
         started = statuses.count(Status.STARTED)
-        expected = (0, started, None) if self.paused else (ready, started, next_due)
+        expected = Backlog(ready, started, next_due)
+        if self.paused:
+            expected = Backlog(0, started, None, len(waits))
         assert self.store.backlog(self.now, 100) == expected
 
     def teardown(self) -> None:

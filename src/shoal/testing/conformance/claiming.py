@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from shoal.core.job import Lease, Started, Status, Token
-from shoal.ports import JobStore
+from shoal.ports import Backlog, JobStore
 from shoal.testing.conformance.base import (
     BAD,
     GOOD,
@@ -131,9 +131,9 @@ class Claiming(StoreTests):
             store.settle(start(store, job_id, retry=1), BAD, NOW, wait_s, None)
         submit(store, "a", "b", "c")
         claim(store)
-        assert store.backlog(NOW, 100) == (2, 1, NOW + 10)
-        assert store.backlog(NOW + 10, 100) == (3, 1, NOW + 20)
-        assert store.backlog(NOW + 20, 100) == (4, 1, None)
+        assert store.backlog(NOW, 100) == Backlog(2, 1, NOW + 10)
+        assert store.backlog(NOW + 10, 100) == Backlog(3, 1, NOW + 20)
+        assert store.backlog(NOW + 20, 100) == Backlog(4, 1, None)
         assert not store.backlog(NOW, 100).is_empty
 
     def test_the_backlog_counts_up_to_a_limit(self, store: JobStore) -> None:
@@ -142,6 +142,15 @@ class Claiming(StoreTests):
         store.submit([submission(f"job {number}") for number in range(20)], NOW)
         assert store.backlog(NOW + 10, 5).ready == 5
         assert store.backlog(NOW + 10, 100).ready == 21
+
+    def test_a_paused_queue_is_not_empty(self, store: JobStore) -> None:
+        """What a pause holds back is still there: whoever waits for the end must go on waiting."""
+        submit(store, "a", "b")
+        store.pause()
+        backlog = store.backlog(NOW, 100)
+        assert (backlog.ready, backlog.held, backlog.is_empty) == (0, 2, False)
+        store.cancel_many(["a", "b"], NOW)
+        assert store.backlog(NOW, 100).is_empty
 
     def test_only_a_queue_with_nothing_to_come_is_empty(self, store: JobStore) -> None:
         """A backlog with a job that backs off, or one that runs, is not empty."""

@@ -6,7 +6,7 @@ import pytest
 
 from shoal.core.errors import JobNotFound, NotAllowed, StaleToken
 from shoal.core.job import Attempt, Ending, Finished, Queued, Status, Token
-from shoal.ports import JobStore, SubmitReport
+from shoal.ports import Backlog, JobStore, SubmitReport
 from shoal.testing.conformance.base import (
     BAD,
     GOOD,
@@ -178,4 +178,4 @@ class Steering(StoreTests):
         submit(store, "a", "b")
         claim(store)
         store.pause()
-        assert store.backlog(NOW, 10) == (0, 1, None)
+        assert store.backlog(NOW, 10) == Backlog(0, 1, None, held=1)
