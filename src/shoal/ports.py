@@ -276,8 +276,8 @@ class Attention(Protocol):
         """Whether it was asked to take nothing new and leave."""
         ...
 
-    def wait(self, timeout_s: float | None) -> None:
-        """Return when something happened, or time is up."""
+    def wait(self, timeout_s: float | None) -> bool:
+        """Return when something happened, or time is up; whether it was a bell."""
         ...
 
     def idle(self) -> AbstractContextManager[None]:

@@ -54,14 +54,16 @@ class SignalAttention:
         """How often the process was asked to leave."""
         return self._drain_requests
 
-    def wait(self, timeout_s: float | None) -> None:
+    def wait(self, timeout_s: float | None) -> bool:
         waited_for: list[int | HasFileno] = [self._signalled, *self._own, *self._others]
         readable = select.select(waited_for, [], [], timeout_s)[0]
         if self._signalled in readable:
             os.read(self._signalled, 4096)
+        rang = False
         for bell in self._own:
             if bell in readable:
-                bell.silence()
+                rang = bell.silence()
+        return rang
 
     @contextmanager
     def idle(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ child is started with posix_spawn, which costs least and knows no option for a c
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import signal
@@ -25,6 +26,8 @@ from shoal.local import processes
 from shoal.local.bucket import LocalBucket, Manifest, remove_tree, version_of
 from shoal.local.layout import Layout
 from shoal.ports import Attention, Beat, no_beat
+
+log = logging.getLogger(__name__)
 
 MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 """Linux takes no longer single argument (MAX_ARG_STRLEN); a longer script goes through a file."""
@@ -93,6 +96,9 @@ class LocalRunner:
         self._script = f"{self._work}.script"
         self._home = str(layout.own)
         self._live_log = str(layout.live_log_path(worker))
+        Path(self._live_log).unlink(missing_ok=True)
+        self._output = self._open_output()
+        self._no_input = os.open(os.devnull, os.O_RDONLY)
         self._worker = worker
         self._variables = {**variables, processes.ENVIRONMENT_VARIABLE: str(layout.root)}
         self._pristine: tuple[int, int] | None = None
@@ -199,11 +205,10 @@ class LocalRunner:
         variables["SHOAL_JOB_ID"] = job.job_id
         variables["SHOAL_RUN"] = str(job.run)
         variables["SHOAL_ATTEMPT"] = str(job.attempt)
-        output = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         redirections = [
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, self._live_log, output, 0o644),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_DUP2, self._no_input, 0),
+            (os.POSIX_SPAWN_DUP2, self._output, 1),
+            (os.POSIX_SPAWN_DUP2, self._output, 2),
         ]
         try:
             return _posix_spawn(command, variables, redirections)
@@ -216,10 +221,13 @@ class LocalRunner:
     # --- while it runs ----------------------------------------------------------------------
 
     def wait(self, running: Running, timeout_s: float) -> bool:
-        if _has_ended(running.pid):
-            return True
-        self._attention.wait(timeout_s)
-        return _has_ended(running.pid)
+        until = time.monotonic() + timeout_s
+        while not _has_ended(running.pid):
+            left_s = until - time.monotonic()
+            # Other signals than the one of its end wake us too; only a bell is for the caller.
+            if left_s <= 0 or self._attention.wait(left_s):
+                return _has_ended(running.pid)
+        return True
 
     def stop(self, running: Running) -> None:
         try:
@@ -272,17 +280,21 @@ class LocalRunner:
 
     def _keep_log(self, running: Running) -> None:
         """Give the output its own place; where there is none, its file serves again."""
-        try:
-            if os.stat(self._live_log).st_size == 0:
-                return
-        except FileNotFoundError:
+        status = os.fstat(self._output)
+        if status.st_size == 0 and status.st_nlink:
             return
         path = self._layout.log_path(running.job.job_id, running.job.token)
         try:
-            os.rename(self._live_log, path)
-        except FileNotFoundError:
             path.parent.mkdir(exist_ok=True)
             os.rename(self._live_log, path)
+        except FileNotFoundError:
+            log.warning("the output of job %r was removed", running.job.job_id)
+        os.close(self._output)
+        self._output = self._open_output()
+
+    def _open_output(self) -> int:
+        """The file that takes the output of the attempts until one has some."""
+        return os.open(self._live_log, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
 
     def results(self, running: Running, beat: Beat = no_beat) -> dict[str, str]:
         folder = running.job.spec.folder
@@ -313,9 +325,9 @@ class LocalRunner:
         remove_tree(self._work)
         for script in self._layout.work.glob(f"{self._work.name}.script.*"):
             script.unlink(missing_ok=True)
-        live_log = Path(self._live_log)
-        if live_log.exists() and live_log.stat().st_size == 0:
-            live_log.unlink()
+        os.close(self._no_input)
+        os.close(self._output)
+        Path(self._live_log).unlink(missing_ok=True)
 
 
 def _looks(folder: str) -> tuple[int, int]:
