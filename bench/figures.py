@@ -155,6 +155,5 @@ def _seconds(action: Callable[[], object]) -> float:
 
 def _spread_ms(times_ms: list[float]) -> str:
     return (
-        f"median {statistics.median(times_ms):.1f} ms"
-        f" ({min(times_ms):.1f} to {max(times_ms):.1f})"
+        f"median {statistics.median(times_ms):.1f} ms ({min(times_ms):.1f} to {max(times_ms):.1f})"
     )

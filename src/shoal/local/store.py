@@ -57,7 +57,7 @@ small enough (a tenth of a second) not to hold up the workers."""
 CHANGES = 1_000
 """Jobs in one transaction that cancels or retries many."""
 
-TURN_STEP_S, TURN_TRIES = 50e-6, 2_000
+TURN_STEP_S, TURN_TRIES = 10e-6, 5_000
 
 _INSERT = (
     f"INSERT INTO job(job_id, {COLUMNS}) VALUES ({', '.join('?' * 17)})"
