@@ -1,6 +1,5 @@
 """Shoal as a contestant: a supervisor with warm workers, as a user has it while working."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -73,5 +72,5 @@ def warm_up(client: Client, workers: int) -> None:
     client.wait()
     idle = client.environment.layout.bells / "idle"
     give_up_at = time.monotonic() + WARM_LIMIT_S
-    while len(os.listdir(idle)) < workers and time.monotonic() < give_up_at:
+    while len(list(idle.glob("*"))) < workers and time.monotonic() < give_up_at:
         time.sleep(0.01)

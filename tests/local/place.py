@@ -129,7 +129,7 @@ class Place:
         # Names are unique on a machine: what they have started is killed by them.
         name = name or f"w-{uuid.uuid4().hex[:8]}"
         command = [sys.executable, "-P", "-m", "shoal.cli.worker", str(self.root), name]
-        return self._start(command, **more)
+        return self.start_process(command, **more)
 
     def work(self, **more: Any) -> None:
         """Let one worker run until the queue is empty."""
@@ -139,7 +139,9 @@ class Place:
 
     def start(self, *arguments: Argument, **more: Any) -> subprocess.Popen[str]:
         """A `shoal` command, running beside the test."""
-        return self._start([sys.executable, "-P", "-m", "shoal.cli.main", *arguments], **more)
+        return self.start_process(
+            [sys.executable, "-P", "-m", "shoal.cli.main", *arguments], **more
+        )
 
     def shoal(
         self, *arguments: Argument, stdin: str | bytes = "", **more: Any
@@ -168,7 +170,7 @@ class Place:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=DEADLINE_S)
 
-    def _start(
+    def start_process(
         self,
         command: Sequence[Argument],
         *,
@@ -176,6 +178,14 @@ class Place:
         variables: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.Popen[str]:
+        """Any command, running beside the test.
+
+        Args:
+            command: the program and its arguments.
+            plain: heed file modes, also when this is root.
+            variables: to set in its environment, beside the name of this place.
+            cwd: its current folder; beside the place when not given.
+        """
         if plain:
             command = [sys.executable, "-c", PLAIN_USER, *command]
         kept = {name: text for name, text in os.environ.items() if not name.startswith("SHOAL_")}

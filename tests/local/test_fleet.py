@@ -200,7 +200,7 @@ def test_one_supervisor_at_a_time(place: Place) -> None:
 def _is_gone(pid: int) -> bool:
     """Whether a process runs no more; whoever inherited it may not have reaped it yet."""
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
 

@@ -209,7 +209,7 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return Place(tmp_path_factory.mktemp("hostile") / "jobs")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(fields=st.dictionaries(keys | st.text(max_size=5), json_values, max_size=5))
 def test_any_json_is_taken_or_refused(lasting: Place, fields: dict[str, Any]) -> None:
     """Whatever the types in a job's JSON: it is accepted, or refused in words with exit code 2."""

@@ -46,7 +46,7 @@ def submit(store: SqliteStore, job_id: str) -> None:
 def holder(place: Place) -> subprocess.Popen[str]:
     """A process that holds the store's locks; ended with the place."""
     place.submit({"job_id": "a", "commands": ["echo"]})
-    holder = place._start([sys.executable, "-c", HOLD_LOCKS, str(place.layout.database)])
+    holder = place.start_process([sys.executable, "-c", HOLD_LOCKS, str(place.layout.database)])
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     return holder
@@ -74,7 +74,7 @@ def test_paths_are_taken_literally(tmp_path: Path) -> None:
 
 
 def test_the_file_has_a_version_and_a_log(tmp_path: Path) -> None:
-    """The schema's version is in the file from the first day, and readers don't wait for writers."""
+    """The schema's version is in the file from the first day, and so is the write-ahead log."""
     open_store(tmp_path / "shoal.db").close()
     connection = sqlite3.connect(tmp_path / "shoal.db")
     assert connection.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
@@ -130,7 +130,7 @@ def test_a_writer_gives_up_with_the_remedy(
 
 
 def test_a_killed_writer_leaves_no_lock(place: Place, holder: subprocess.Popen[str]) -> None:
-    """When a writer is killed in a transaction the next one gets its turn, and sees nothing of it."""
+    """When a writer is killed in a transaction, the next one gets its turn."""
     holder.kill()
     holder.wait()
     assert run_verb(place, "cancel", "a").code == 0
@@ -140,7 +140,7 @@ def test_a_stopped_writer_does_not_stop_the_others(place: Place) -> None:
     """A process that is stopped while it has its turn costs the others time, not their changes."""
     place.submit({"job_id": "a", "commands": ["echo"]})
     keep_turn = HOLD_LOCKS.replace('connection.execute("BEGIN IMMEDIATE")', "pass")
-    stopped = place._start([sys.executable, "-c", keep_turn, str(place.layout.database)])
+    stopped = place.start_process([sys.executable, "-c", keep_turn, str(place.layout.database)])
     assert stopped.stdout is not None
     assert stopped.stdout.readline() == "held\n"
     os.kill(stopped.pid, signal.SIGSTOP)

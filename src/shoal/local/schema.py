@@ -79,8 +79,9 @@ CREATE TABLE flag(name TEXT PRIMARY KEY) WITHOUT ROWID;
 -- For people: the table's attributes under the names users know.
 CREATE VIEW job_monitoring AS SELECT
     job_id, status AS Status,
-    min(failures, json_extract(spec, '$.retry')) || ' of ' || json_extract(spec, '$.retry')
-        AS Retries,
+    -- in the spec it is text, as in the original, and SQLite takes any text for the larger
+    min(failures, CAST(json_extract(spec, '$.retry') AS INTEGER)) || ' of '
+        || json_extract(spec, '$.retry') AS Retries,
     json_extract(spec, '$.ssm_document') AS SSM_Document,
     json_extract(spec, '$.commands') AS Commands,
     worker AS instance_id, run, attempt, interruptions, reason, exit_code
