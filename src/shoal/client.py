@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -69,7 +68,7 @@ class Client:
     def __init__(self, environment: LocalEnvironment) -> None:
         self.environment = environment
         self._store = environment.store
-        client = uuid.uuid4().hex[:16]
+        client = os.urandom(8).hex()
         self._deliveries = (f"{client}-{number}" for number in count())
 
     def close(self) -> None:
@@ -293,7 +292,7 @@ class Client:
         """A function that waits for a settlement, or for the given seconds."""
         from shoal.local.bells import WATCH
 
-        with self.environment.bells.hang(WATCH, f"{os.getpid()}-{uuid.uuid4().hex[:8]}") as bell:
+        with self.environment.bells.hang(WATCH, f"{os.getpid()}-{os.urandom(4).hex()}") as bell:
             yield bell.wait
 
     def _progress(self, names: Sequence[str]) -> Progress:
@@ -388,4 +387,4 @@ def _with_options(spec: JobSpec, options: dict[str, Any]) -> JobSpec:
 
 def new_job_id(prefix: str) -> str:
     """A job id nobody has used: for commands submitted without a name."""
-    return check_job_id(f"{prefix}-{uuid.uuid4().hex[:8]}")
+    return check_job_id(f"{prefix}-{os.urandom(4).hex()}")

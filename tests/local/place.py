@@ -222,6 +222,14 @@ def wait_until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) 
         time.sleep(0.01)
 
 
+def is_gone(pid: int) -> bool:
+    """Whether a process runs no more; whoever inherited it may not have reaped it yet."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def wait_for_status(place: Place, job_id: str, status: Status) -> None:
     """Wait until a job is there and has a status."""
     wait_until(lambda: place.statuses().get(job_id) == status)

@@ -16,7 +16,7 @@ from shoal.core.errors import EnvironmentBusy
 from shoal.core.job import Status
 from shoal.local.fleet import LocalFleet, WorkerLock, is_locked, lock_file, supervisor_lock
 
-from .place import DEADLINE_S, Place, wait_until
+from .place import DEADLINE_S, Place, is_gone, wait_until
 
 WAIT_FOR_LOCK = """
 import os, pathlib, sys
@@ -130,7 +130,7 @@ def test_a_dead_worker_is_reclaimed_with_all_it_left(fleet: LocalFleet, place: P
     assert fleet.take_failed() == [(worker.worker, -signal.SIGKILL)]
     assert fleet.take_failed() == []
     assert fleet.reclaim(worker.worker)
-    assert _is_gone(int(pid.read_text()))
+    assert is_gone(int(pid.read_text()))
     assert list(place.layout.work.iterdir()) == []
     assert list(place.layout.workers.iterdir()) == []
     assert fleet.reclaim(worker.worker)
@@ -195,14 +195,6 @@ def test_one_supervisor_at_a_time(place: Place) -> None:
             pass
     with supervisor_lock(place.layout):
         pass
-
-
-def _is_gone(pid: int) -> bool:
-    """Whether a process runs no more; whoever inherited it may not have reaped it yet."""
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _waits_for_lock(pid: int) -> bool:

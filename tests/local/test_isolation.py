@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from shoal.core.job import Status
+from shoal.local.fleet import LocalFleet
 
 from .mounts import mounted
-from .place import Place, wait_until
+from .place import Place, is_gone, wait_until
 
 CHECK = (
     '[ -z "$(ls -A)" ] && [ "$(stat -c %a .)" = "$(cat "$SHOAL_ENV/mode")" ]'
@@ -111,23 +111,31 @@ def test_nothing_an_attempt_started_outlives_it(place: Place) -> None:
     place.work()
     assert set(place.statuses().values()) == {Status.SUCCESSFUL}
     for name in detach:
-        assert not psutil.pid_exists(int((place.root / name).read_text()))
+        assert is_gone(int((place.root / name).read_text()))
 
 
-def test_a_job_cannot_hide_its_processes(place: Place) -> None:
+@pytest.mark.parametrize("killed", [False, True], ids=["in-order", "killed"])
+def test_a_job_cannot_hide_its_processes(place: Place, killed: bool) -> None:
     """Setting the variable that marks a worker's processes does not save them from their end."""
+    pid = place.root / "pid"
     place.submit(
         {
             "job_id": "hides",
             "environment": {"SHOAL_WORKER_ID": "somebody-else"},
             "commands": [
                 "setsid sh -c 'echo $$ > $SHOAL_ENV/pid; exec sleep 1000' &",
-                "while [ ! -s $SHOAL_ENV/pid ]; do sleep 0.01; done",
+                "while [ ! -e $SHOAL_ENV/go ]; do sleep 0.01; done",
             ],
         }
     )
-    place.work()
-    assert not psutil.pid_exists(int((place.root / "pid").read_text()))
+    worker = place.start_worker()
+    wait_until(lambda: pid.exists() and pid.read_text())
+    place.put("go")
+    if killed:
+        worker.kill()
+    worker.communicate()
+    LocalFleet(place.layout).reclaim_lost()
+    assert is_gone(int(pid.read_text()))
 
 
 def test_a_killed_workers_processes_end_before_its_job_runs_again(place: Place) -> None:

@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
 
 from shoal.core.job import Status
 
-from .place import Place, wait_until
+from .place import Place, is_gone, wait_until
 
 MAX_ARGUMENT = 128 * 1024
 LIBC_SIGNALS = 0b11 << 31
@@ -210,7 +209,7 @@ def test_powershell_without_pwsh_fails_without_retries(ran: Place) -> None:
 
 def test_a_timeout_ends_the_whole_tree(ran: Place) -> None:
     """What an attempt has started is gone after its timeout; the timeout counts as a failure."""
-    assert not psutil.pid_exists(int((ran.root / "slept").read_text()))
+    assert is_gone(int((ran.root / "slept").read_text()))
     assert len(ran.attempts("timeout")) == 2
 
 

@@ -10,11 +10,9 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +89,7 @@ class LocalFleet:
 
     def launch(self, count: int) -> None:
         for _ in range(count):
-            worker = f"w-{uuid.uuid4().hex[:8]}"
+            worker = f"w-{os.urandom(4).hex()}"
             with self.log_path(worker).open("ab") as log:
                 self._launched[worker] = subprocess.Popen(
                     # -P: a module in the current folder must not pass for one of ours.
@@ -166,7 +164,7 @@ class WorkerLock:
     def __init__(self, layout: Layout, worker: str, now: float) -> None:
         self._path = _lock_path(layout, worker)
         self._fd = lock_file(self._path, wait=True)
-        about = Worker(worker, os.getpid(), now, socket.gethostname())
+        about = Worker(worker, os.getpid(), now, os.uname().nodename)
         os.write(self._fd, msgspec.json.encode(about))
 
     def __enter__(self) -> WorkerLock:

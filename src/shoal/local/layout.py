@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -58,6 +57,8 @@ class Layout:
 
     def log_path(self, job_id: str, token: Token) -> Path:
         """Where the output of an attempt is kept. Job ids are any text, so they are hashed."""
+        import hashlib  # only here, as it takes a while to load
+
         digest = hashlib.blake2b(job_id.encode(), digest_size=8).hexdigest()
         return self.logs / digest[:2] / f"{digest}.{token}.log"
 
