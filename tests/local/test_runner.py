@@ -115,6 +115,14 @@ def test_standard_input_is_empty(ran: Place) -> None:
     assert ran.output("stdin") == "/dev/null\nnothing to read\n"
 
 
+def test_standard_input_is_not_the_workers(place: Place) -> None:
+    """What whoever started the worker types at it does not reach the attempt."""
+    place.submit({"job_id": "a", "commands": ["cat; readlink /proc/self/fd/0"]})
+    worker = place.start_worker()
+    worker.communicate("for the worker\n")
+    assert place.output("a") == "/dev/null\n"
+
+
 def test_output_and_errors_are_kept_in_order(ran: Place) -> None:
     """Standard output and standard error come in one file, in the order they were written."""
     assert ran.output("order") == "".join(f"o{i}\ne{i}\n" for i in range(1, 10))
