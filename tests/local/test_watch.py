@@ -13,10 +13,15 @@ import pytest
 
 from shoal.core.intake import IntakeRules
 from shoal.local.watch import FolderWatch, problem_with
+from shoal.ports import Found
 
 RULES = IntakeRules((".sh", ".run"), 0, " ")
 QUIET_S = 3600.0
 """So long that nothing in these tests becomes complete by having been quiet, unless time is set."""
+
+
+SOON_S = 0.1
+"""A moment after a change, when copying programs have set all that they set."""
 
 
 class Watched:
@@ -32,9 +37,13 @@ class Watched:
         self.root = root
         self.watch = FolderWatch(str(root), RULES, quiet_s, listen=listen)
 
-    def found(self, later_s: float = 0.0) -> list[str]:
-        """The keys found complete now, or as if some time had passed."""
-        return sorted(found.key for found in self.watch.take(time.time() + later_s))
+    def take(self, later_s: float = SOON_S) -> list[Found]:
+        """What is found complete soon, or as if more time had passed."""
+        return self.watch.take(time.time() + later_s)
+
+    def found(self, later_s: float = SOON_S) -> list[str]:
+        """The keys of what is found complete soon, or as if more time had passed."""
+        return sorted(found.key for found in self.take(later_s))
 
     def put(self, key: str, content: str = "echo") -> Path:
         path = self.root / key
@@ -169,15 +178,37 @@ def test_a_rewritten_file_is_found_with_a_new_version(watched: Watched) -> None:
     """A file written again is found again, under another version; opened and closed, under the
     same."""
     path = watched.put("job/run.sh", "echo 1")
-    [first] = watched.watch.take(time.time())
+    [first] = watched.take()
     with path.open("a"):
         pass
-    [same] = watched.watch.take(time.time())
+    [same] = watched.take()
     path.write_text("echo 2, longer")
-    [second] = watched.watch.take(time.time())
+    [second] = watched.take()
     assert first == same
     assert first.key == second.key
     assert first.version != second.version
+
+
+def test_times_set_after_closing_belong_to_the_upload(watched: Watched) -> None:
+    """A copy whose time is set back just after it was closed is found once, as it is then."""
+    path = watched.put("job/run.sh")
+    assert watched.watch.take(path.stat().st_ctime) == []
+    os.utime(path, ns=(10**18, 10**18))
+    assert watched.watch.take(path.stat().st_ctime) == []
+    [found] = watched.take()
+    assert found.version.startswith(f"{10**18:x}-")
+    again = Watched(watched.root)
+    assert again.take() == [found]
+    again.watch.close()
+
+
+def test_times_in_the_future_hold_nothing_up(watched: Watched) -> None:
+    """An executable with a modification time yet to come is found like any other, an empty one
+    too."""
+    for name, content in (("run.sh", "echo"), ("empty.sh", "")):
+        os.utime(watched.put(f"job/{name}", content), (4e9, 4e9))
+    assert watched.found() == ["job/run.sh"]
+    assert watched.found(later_s=QUIET_S * 2) == ["job/empty.sh"]
 
 
 def test_an_empty_file_is_given_time(watched: Watched) -> None:

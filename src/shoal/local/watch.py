@@ -31,6 +31,10 @@ UNREADABLE = (
 )
 """What a folder or file that is gone, shut, or too deep to name answers with."""
 
+SETTLE_S = 0.03
+"""How long after its last change a file is taken: who copies a file with its times (scp -p, unzip)
+sets them just after closing it, and a file of another time is another version."""
+
 RESCAN_S = 1.0
 """How often to look at the whole folder where the kernel does not tell of changes."""
 
@@ -168,7 +172,8 @@ class FolderWatch:
                 raise
             del self._pending[key]
             return None
-        quiet_at = max(status.st_mtime, min(status.st_ctime, now)) + self._quiet_s
+        changed_at = status.st_ctime  # the other times are the uploader's to set
+        quiet_at = changed_at + self._quiet_s
         if not stat.S_ISREG(status.st_mode):
             complete = True  # a link or a pipe: intake refuses it
         elif status.st_size == 0:
@@ -176,11 +181,14 @@ class FolderWatch:
         else:
             written = _is_written(path)
             complete = not written if written is not None else quiet_at <= now
-        if complete:
-            del self._pending[key]
-            return Found(key, version_of(status))
-        self._pending[key] = max(quiet_at, now + self._quiet_s / 2)
-        return None
+        if not complete:
+            self._pending[key] = max(quiet_at, now + self._quiet_s / 2)
+            return None
+        if abs(now - changed_at) < SETTLE_S:
+            self._pending[key] = changed_at + SETTLE_S
+            return None
+        del self._pending[key]
+        return Found(key, version_of(status))
 
 
 def _is_written(path: str) -> bool | None:
