@@ -4,64 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shoal.core.intake import IntakeRules
-from shoal.local.watch import FolderWatch, problem_with
-from shoal.ports import Found
+from shoal.local.watch import problem_with
 
-RULES = IntakeRules((".sh", ".run"), 0, " ")
-QUIET_S = 3600.0
-"""So long that nothing in these tests becomes complete by having been quiet, unless time is set."""
-
-
-SOON_S = 0.1
-"""A moment after a change, when copying programs have set all that they set."""
-
-
-class Watched:
-    """A folder, and a watch on it.
-
-    Args:
-        root: the folder.
-        listen: whether the kernel tells.
-        quiet_s: as for the watch.
-    """
-
-    def __init__(self, root: Path, *, listen: bool = True, quiet_s: float = QUIET_S) -> None:
-        self.root = root
-        self.watch = FolderWatch(str(root), RULES, quiet_s, listen=listen)
-
-    def take(self, later_s: float = SOON_S) -> list[Found]:
-        """What is found complete soon, or as if more time had passed."""
-        return self.watch.take(time.time() + later_s)
-
-    def found(self, later_s: float = SOON_S) -> list[str]:
-        """The keys of what is found complete soon, or as if more time had passed."""
-        return sorted(found.key for found in self.take(later_s))
-
-    def put(self, key: str, content: str = "echo") -> Path:
-        path = self.root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-        return path
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
-    """A watch that has looked at its empty folder once."""
-    before = signal.getsignal(signal.SIGIO)
-    (tmp_path / "root").mkdir()
-    watched = Watched(tmp_path / "root")
-    assert watched.found() == []
-    yield watched
-    watched.watch.close()
-    signal.signal(signal.SIGIO, before)
+from .watched import QUIET_S, Watched
 
 
 def test_an_upload_still_being_written_is_not_found(watched: Watched) -> None:
@@ -302,43 +251,3 @@ def test_after_an_overflow_everything_is_looked_at(watched: Watched) -> None:
     assert "job/sub/late.sh" in watched.found()
     watched.put("job/sub/later.sh")
     assert watched.found() == ["job/sub/later.sh"]
-
-
-# --- where the kernel does not tell -----------------------------------------------------------
-
-
-@pytest.fixture
-def polled(watched: Watched) -> Iterator[Watched]:
-    """A watch that only looks from time to time."""
-    polled = Watched(watched.root, listen=False)
-    yield polled
-    polled.watch.close()
-
-
-def test_polling_finds_what_is_complete(polled: Watched) -> None:
-    """Without word from the kernel, each look finds the executables that are there."""
-    assert polled.found() == []
-    polled.put("a/b/run.sh")
-    assert polled.found(later_s=2) == ["a/b/run.sh"]
-    polled.put("a/later.sh")
-    assert "a/later.sh" in polled.found(later_s=4)
-    assert polled.watch.next_look() is not None
-
-
-def test_polling_does_not_find_what_is_still_written(polled: Watched) -> None:
-    """An upload under way is incomplete for a watch that polls, too."""
-    path = polled.put("job/run.sh")
-    with path.open("a"):
-        assert polled.found() == []
-        assert polled.found(later_s=QUIET_S * 9) == []
-    assert polled.found(later_s=QUIET_S * 20) == ["job/run.sh"]
-
-
-def test_polling_wakes_nobody_up(polled: Watched) -> None:
-    """What waits for the watch's descriptor waits until its time, and holds one descriptor."""
-    import select
-
-    polled.put("job/run.sh")
-    number = polled.watch.fileno()
-    assert select.select([polled.watch], [], [], 0) == ([], [], [])
-    assert polled.watch.fileno() == number
