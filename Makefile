@@ -38,10 +38,13 @@ format: $(READY)  ## put the code into shape
 bench: $(READY)  ## speed beside other schedulers, on this machine
 	$(BIN)/python bench/run.py
 
+bundle: $(READY)  ## what Lambda runs, in build/functions: for other tools than shoal deploy
+	$(BIN)/python -m shoal.aws.bundle build/functions
+
 docs: $(READY)  ## generate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py
 
 clean:  ## remove what the above made
-	rm -rf $(VENV) bench/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build bench/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench bundle docs clean

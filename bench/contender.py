@@ -15,6 +15,7 @@ import shoal
 from shoal.client import Client
 from shoal.core.job import Status
 from shoal.core.spec import JobSpec
+from shoal.local.environment import LocalEnvironment
 
 WARM_LIMIT_S = 30.0
 
@@ -58,10 +59,16 @@ def supervised(folder: Path, workers: int, linger_s: float = 20.0) -> Iterator[C
             while not client.is_supervised():
                 time.sleep(0.01)
             yield client
-            client.environment.fleet.drain()
+            folder_of(client).fleet.drain()
     finally:
         up.send_signal(signal.SIGTERM)
         up.wait()
+
+
+def folder_of(client: Client) -> LocalEnvironment:
+    """The environment, which is a folder here."""
+    assert isinstance(client.environment, LocalEnvironment)
+    return client.environment
 
 
 def warm_up(client: Client, workers: int) -> None:
@@ -70,7 +77,7 @@ def warm_up(client: Client, workers: int) -> None:
         [JobSpec(job_id=f"warm-{n}", commands=("sleep 0.5",)) for n in range(workers)]
     )
     client.wait()
-    idle = client.environment.layout.bells / "idle"
+    idle = folder_of(client).layout.bells / "idle"
     give_up_at = time.monotonic() + WARM_LIMIT_S
     while len(list(idle.glob("*"))) < workers and time.monotonic() < give_up_at:
         time.sleep(0.01)

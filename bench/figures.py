@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from contender import supervised, warm_up
+from contender import folder_of, supervised, warm_up
 
 import shoal
 from shoal.core.spec import JobSpec
@@ -35,7 +35,7 @@ def latency(folder: Path) -> list[Figure]:
     (folder / "cold").mkdir()
     with supervised(folder / "cold", 1, linger_s=0.0) as client:
         for number in range(15):
-            while client.environment.fleet.workers():
+            while client.workers():
                 time.sleep(0.01)
             time.sleep(0.1)
             cold.append(_one_job(client, f"cold-job-{number}"))
@@ -131,7 +131,7 @@ def idle(folder: Path, seconds: float) -> list[Figure]:
     import psutil
 
     with supervised(folder, 2) as client:
-        pid = int(client.environment.layout.supervisor_lock.read_text())
+        pid = int(folder_of(client).layout.supervisor_lock.read_text())
         time.sleep(1.0)
         process = psutil.Process(pid)
         before = sum(process.cpu_times()[:2])

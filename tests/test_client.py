@@ -14,8 +14,8 @@ import pytest
 import shoal
 from shoal import Client, JobSpec, Status
 from shoal.client import Progress
-from shoal.core.errors import BucketError, JobNotFound, NotAllowed, SpecError
-from shoal.environment import EnvironmentMissing
+from shoal.core.errors import BucketError, EnvironmentMissing, JobNotFound, NotAllowed, SpecError
+from shoal.local.environment import LocalEnvironment
 
 PATIENCE_S = 60.0
 
@@ -29,15 +29,21 @@ def client(tmp_path: Path) -> Iterator[Client]:
     with shoal.connect(tmp_path / "jobs") as opened:
         yield opened
         give_up_at = time.monotonic() + PATIENCE_S
-        while opened.environment.fleet.size():
+        while local(opened).fleet.size():
             assert time.monotonic() < give_up_at
             time.sleep(0.01)
-        opened.environment.fleet.take_failed()
+        local(opened).fleet.take_failed()
+
+
+def local(client: Client) -> LocalEnvironment:
+    """The environment, which is a folder."""
+    assert isinstance(client.environment, LocalEnvironment)
+    return client.environment
 
 
 def start_worker(client: Client) -> None:
     """Start a worker, which leaves when the queue is empty."""
-    client.environment.fleet.launch(1)
+    local(client).fleet.launch(1)
 
 
 def command(job_id: str, script: str = "true", **keys: object) -> dict[str, object]:
@@ -55,9 +61,7 @@ def test_the_example_of_the_module_works(client: Client) -> None:
         ("b", Status.FAILED),
         ("a", Status.SUCCESSFUL),
     ]
-    path = client.log_path(client.job("a"))
-    assert path is not None
-    assert path.read_text() == "hello\n"
+    assert b"".join(client.output("a")) == b"hello\n"
 
 
 def test_specs_are_taken_as_well_as_dicts(client: Client) -> None:
@@ -99,10 +103,10 @@ def test_the_variable_names_the_environment(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SHOAL_ENV", raising=False)
     with shoal.connect() as client:
-        assert client.environment.layout.root == tmp_path
+        assert local(client).layout.root == tmp_path
     monkeypatch.setenv("SHOAL_ENV", "other")
     with shoal.connect() as client:
-        assert client.environment.layout.root == tmp_path / "other"
+        assert local(client).layout.root == tmp_path / "other"
 
 
 def test_jobs_are_chosen_by_glob_status_and_number(client: Client) -> None:
@@ -130,7 +134,7 @@ def test_an_unknown_job_raises(client: Client) -> None:
         client.select(["nobody*"])
     client.submit(command("a"))
     with pytest.raises(JobNotFound, match=r"no attempt 1\.5"):
-        client.log_path(client.job("a"), shoal.core.job.Token(1, 5))
+        client.log(client.job("a"), shoal.core.job.Token(1, 5))
 
 
 def test_wait_gives_up_in_time_and_shows_progress(client: Client) -> None:
@@ -147,7 +151,7 @@ def test_wait_ends_when_the_last_job_does(client: Client) -> None:
     """wait for some jobs returns when those are over, though others are not."""
     client.submit(command("mine"), command("other", priority=-1))
     client.pause()
-    waiter = threading.Timer(0.2, client_in_thread, [client.environment.layout.root])
+    waiter = threading.Timer(0.2, client_in_thread, [local(client).layout.root])
     waiter.start()
     try:
         assert client.wait(["mine"], timeout_s=PATIENCE_S).all_successful

@@ -11,26 +11,27 @@ with shoal.connect("./jobs") as jobs:
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shoal.core.errors import BucketError, JobNotFound
-from shoal.core.intake import is_executable, plan_job
-from shoal.core.job import Attempt, Ending, Job, Settlement, Started, Status, Token
+from shoal.client_ports import Environment, Log
+from shoal.core.errors import JobNotFound
+from shoal.core.intake import plan_job
+from shoal.core.job import Attempt, Job, Settlement, Started, Status, Token
 from shoal.core.spec import JobSpec, check_job_id, spec_from_dict, validate
-from shoal.environment import LocalEnvironment, open_environment
+from shoal.environment import open_environment
 from shoal.ports import Counts, Submission, SubmitReport, Worker
 
 LIVE = (Status.QUEUED, Status.STARTED)
 UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
 PATTERN_CHARACTERS = frozenset("*?[")
-LOOK_EVERY_S = 2.0
-"""How often a waiting client looks although no bell rang."""
+COUNT_EVERY = 100
+"""Jobs between two calls that tell how many were taken: it costs nothing beside their making."""
 
 FEW_JOBS = 4
 LOOK_AGAIN_S, LONGEST_LOOK_AGAIN_S = 0.0002, 0.1
@@ -65,7 +66,7 @@ class Client:
         environment: as opened by `shoal.environment`.
     """
 
-    def __init__(self, environment: LocalEnvironment) -> None:
+    def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self._store = environment.store
         client = os.urandom(8).hex()
@@ -95,9 +96,18 @@ class Client:
             [spec_from_dict(job) if isinstance(job, dict) else validate(job) for job in jobs]
         )
 
-    def submit_many(self, specs: Iterable[JobSpec]) -> SubmitReport:
-        """Submit any number of validated specs, in bounded memory: they are taken as they come."""
+    def submit_many(
+        self, specs: Iterable[JobSpec], *, on_progress: Callable[[int], object] | None = None
+    ) -> SubmitReport:
+        """Submit any number of validated specs, in bounded memory: they are taken as they come.
+
+        Args:
+            specs: the jobs.
+            on_progress: called now and then with how many were taken so far.
+        """
         deliveries = self._deliveries
+        if on_progress is not None:
+            specs = _counted(specs, on_progress)
         return self._store.submit(
             (Submission(spec, next(deliveries)) for spec in specs), time.time()
         )
@@ -108,7 +118,7 @@ class Client:
         A folder outside the environment is copied into it first.
 
         Args:
-            folder: its path.
+            folder: its path; for a stack, `s3://BUCKET/FOLDER` names one in its bucket.
             options: keys of the job JSON that override the environment's settings.
 
         Returns:
@@ -118,43 +128,35 @@ class Client:
             BucketError: there is nothing to run in it, or it can't be taken.
             SpecError: an option makes no sense.
         """
-        from shoal.local.watch import problem_with
+        return self.submit_folders([folder], options)
 
-        folder = Path(os.path.abspath(folder))
-        if not folder.is_dir():
-            raise BucketError(f"{str(folder)!r} is not a folder", "name a job folder")
-        rules = self.environment.settings.intake_rules
-        names = sorted(
-            entry.name
-            for entry in os.scandir(folder)
-            if is_executable(entry.name, rules) and entry.is_file()
+    def submit_folders(
+        self,
+        folders: Sequence[Path | str],
+        options: dict[str, Any] | None = None,
+        *,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> list[str]:
+        """Submit job folders, as `submit_folder` does with one.
+
+        Args:
+            folders: their paths.
+            options: keys of the job JSON that override the environment's settings, for all.
+            on_progress: called now and then with how many jobs were submitted so far.
+        """
+        rules = self.environment.intake_rules
+        given = {name: value for name, value in (options or {}).items() if value is not None}
+        ids: list[str] = []
+        brought = self.environment.folders.bring(
+            [str(folder) for folder in folders],
+            lambda key: _with_options(plan_job(key, rules), given),
         )
-        if not names:
-            raise BucketError(
-                f"{str(folder)!r} holds no executable"
-                f" (a file ending in {' or '.join(rules.trigger_suffixes)})",
-                "add one, or set trigger_suffix",
-            )
-        for name in names:
-            if problem := problem_with(str(folder / name)):
-                raise BucketError(
-                    f"executable {name!a} {problem}", "put a file that holds something in its place"
-                )
-        root = self.environment.layout.root
-        inside = folder.is_relative_to(root)
-        key = folder.relative_to(root).as_posix() if inside else folder.name
-        given = {name: value for name, value in options.items() if value is not None}
-        keys = [f"{key}/{name}".removeprefix("./") for name in names]
-        specs = [_with_options(plan_job(key, rules), given) for key in keys]
-        bucket = self.environment.bucket
-        if not inside:
-            bucket.refuse_existing(key)
-            for name in names:
-                self._store.disarm(f"{key}/{name}", bucket.version(folder / name))
-            bucket.put_folder(folder, key, names)
-        submissions = [Submission(spec, bucket.version(bucket.path(spec.job_id))) for spec in specs]
-        self._store.submit(submissions, time.time())
-        return [spec.job_id for spec in specs]
+        for submissions in brought:
+            self._store.submit(submissions, time.time())
+            ids += [spec.job_id for spec, _ in submissions]
+            if on_progress is not None:
+                on_progress(len(ids))
+        return ids
 
     # --- look -------------------------------------------------------------------------------
 
@@ -198,40 +200,67 @@ class Client:
 
     def workers(self) -> list[Worker]:
         """The workers that are alive."""
-        return self.environment.fleet.workers()
+        return self.environment.workers()
 
     def is_paused(self) -> bool:
         """Whether no job may start."""
         return self._store.is_paused()
 
     def is_supervised(self) -> bool:
-        """Whether a supervisor watches this environment."""
-        from shoal.local.fleet import is_locked
+        """Whether somebody starts workers when there are jobs: `shoal up`, or a stack."""
+        return self.environment.is_supervised()
 
-        return is_locked(self.environment.layout.supervisor_lock)
-
-    def log_path(self, job: Job, token: Token | None = None) -> Path | None:
-        """Where the output of an attempt is (None: the last); None when it has written nothing.
+    def log(self, job: Job, token: Token | None = None) -> Log | None:
+        """The output of an attempt (None: the last), to be closed; None when there is none.
 
         Raises:
             JobNotFound: there was no such attempt.
         """
         token = token or job.token
-        worker: str | None
-        if isinstance(job.state, Started) and token == job.token:
-            worker = job.state.lease.worker
-        else:
-            of = {attempt.token: attempt for attempt in self.attempts(job.job_id)}
-            if token not in of:
-                if token.attempt == 0:
-                    return None
+        ended = None
+        if not isinstance(job.state, Started) or token != job.token:
+            if token.attempt == 0:
+                return None
+            attempts = (of for of in self.attempts(job.job_id) if of.token == token)
+            if (ended := next(attempts, None)) is None:
                 raise JobNotFound(
                     f"job {job.job_id!r} has no attempt {token}", "'shoal status JOB' lists them"
                 )
-            # A worker's live log is that of its next attempt soon, unless it went away in this one.
-            lost = of[token].ending is Ending.INTERRUPTED
-            worker = of[token].worker if lost else None
-        return self.environment.layout.find_log(job.job_id, token, worker)
+        return self.environment.logs.find(job, token, ended)
+
+    def output(
+        self, job_id: str, token: Token | None = None, *, follow: bool = False
+    ) -> Iterator[bytes]:
+        """What an attempt has printed, byte for byte, piece by piece.
+
+        Args:
+            job_id: of its job.
+            token: names it; None takes the last, and when following, waits for the first.
+            follow: go on until the attempt is over.
+
+        Raises:
+            JobNotFound: there is no such job, or was no such attempt.
+        """
+        job = self.job(job_id)
+        every_s = self.environment.logs.look_every_s
+        while follow and token is None and job.attempt == 0 and not job.status.is_final:
+            time.sleep(every_s)
+            job = self.job(job_id)
+        token = token or job.token
+        log: Log | None = None
+        try:
+            while True:
+                over = job.token != token or job.status is not Status.STARTED
+                log = log or self.log(job, token)
+                if log is not None:
+                    yield from log.read(over=over)
+                if over or not follow:
+                    return
+                time.sleep(every_s)
+                job = self.job(job_id)
+        finally:
+            if log is not None:
+                log.close()
 
     # --- wait -------------------------------------------------------------------------------
 
@@ -253,21 +282,19 @@ class Client:
             How far they have come; all over, unless the time ran out.
         """
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._changes() as wait_for_change:
+        with self.environment.changes() as wait_for_change:
             while True:
                 progress = self._progress(names)
                 if on_progress is not None:
                     on_progress(progress)
                 if progress.over == progress.total:
                     return progress
-                left_s = LOOK_EVERY_S
-                if give_up_at is not None:
-                    left_s = min(left_s, give_up_at - time.monotonic())
-                    if left_s <= 0:
-                        return progress
+                left_s = None if give_up_at is None else give_up_at - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    return progress
                 wait_for_change(left_s)
                 if (far := progress.total - progress.over) > FEW_JOBS:
-                    time.sleep(min(far * LOOK_AGAIN_S, LONGEST_LOOK_AGAIN_S, left_s))
+                    time.sleep(min(far * LOOK_AGAIN_S, LONGEST_LOOK_AGAIN_S, left_s or math.inf))
 
     def settlements(self, after: int = 0, *, follow: bool = False) -> Iterator[Settlement]:
         """The runs that ended, in the order they did.
@@ -276,24 +303,16 @@ class Client:
             after: the cursor of the last one already seen.
             follow: go on waiting for more.
         """
-        with self._changes() as wait_for_change:
+        with self.environment.changes() as wait_for_change:
             while True:
                 found = self._store.settlements(after, 1000)
                 yield from found
                 if found:
                     after = found[-1].cursor
                 elif follow:
-                    wait_for_change(LOOK_EVERY_S)
+                    wait_for_change(None)
                 else:
                     return
-
-    @contextmanager
-    def _changes(self) -> Iterator[Callable[[float], object]]:
-        """A function that waits for a settlement, or for the given seconds."""
-        from shoal.local.bells import WATCH
-
-        with self.environment.bells.hang(WATCH, f"{os.getpid()}-{os.urandom(4).hex()}") as bell:
-            yield bell.wait
 
     def _progress(self, names: Sequence[str]) -> Progress:
         if not names:
@@ -351,33 +370,30 @@ class Client:
             JobNotFound: a name that fits no job.
             BucketError: a result is gone.
         """
-        fetched = []
-        for job in self.select(names):
-            for key in self._store.results(job.job_id):
-                target = destination / key
-                try:
-                    self.environment.bucket.fetch(key, target)
-                except FileNotFoundError:
-                    raise BucketError(
-                        f"result {key!r} of job {job.job_id!r} is not in the bucket any more",
-                        "submit the job again to make it anew",
-                    ) from None
-                fetched.append(target)
-        return fetched
+        return list(self.environment.folders.fetch(self.select(names), destination))
 
 
 def connect(name: str | Path | None = None, *, create: bool = True) -> Client:
     """Open an environment for use from Python.
 
     Args:
-        name: a folder; None takes `SHOAL_ENV`, else the current folder.
-        create: make the folder an environment when it is none yet.
+        name: a folder, or `aws:STACK[@REGION]`; None takes `SHOAL_ENV`, else the current folder.
+        create: make a folder an environment when it is none yet.
 
     Raises:
-        EnvironmentMissing: it is none, and is not to be made.
+        EnvironmentMissing: there is none, and it is not to be made.
         StoreError: its store can't be used.
     """
     return Client(open_environment(str(name) if name is not None else None, create=create))
+
+
+def _counted(specs: Iterable[JobSpec], on_progress: Callable[[int], object]) -> Iterator[JobSpec]:
+    number = 0
+    for number, spec in enumerate(specs, 1):
+        yield spec
+        if number % COUNT_EVERY == 0:
+            on_progress(number)
+    on_progress(number)
 
 
 def _with_options(spec: JobSpec, options: dict[str, Any]) -> JobSpec:

@@ -286,10 +286,17 @@ class Attention(Protocol):
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """A worker that is alive. Times in seconds since the epoch."""
+    """A worker that is alive.
+
+    Args:
+        worker: its name.
+        pid: its process on this machine; None for a machine of its own.
+        started_at: in seconds since the epoch.
+        host: the machine.
+    """
 
     worker: str
-    pid: int
+    pid: int | None
     started_at: float
     host: str
 

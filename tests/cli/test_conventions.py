@@ -74,10 +74,11 @@ def test_a_damaged_database_is_refused(shell: Shell) -> None:
     assert database.read_bytes() == b"no database" * 1000
 
 
-def test_an_aws_environment_is_not_there_yet(shell: Shell) -> None:
-    """An AWS environment's name is refused with code 3, not taken for a folder."""
-    assert "no AWS environment" in shell.type("status", "-e", "aws:stack", code=3).err
-    assert not (shell.folder / "aws:stack").exists()
+def test_a_stacks_name_is_no_folder(shell: Shell) -> None:
+    """What begins with aws: is never taken for a folder, however it is misspelt."""
+    for verb in ("status", "config", "up", "doctor"):
+        assert "aws:no_stack" in shell.type(verb, "-e", "aws:no_stack", code=3).err
+    assert not (shell.folder / "aws:no_stack").exists()
 
 
 def test_the_environment_is_option_before_variable_before_folder(

@@ -199,7 +199,7 @@ def test_the_example_is_found_in_an_installed_package(tmp_path: Path) -> None:
     """Where the wheel puts the example, the demo finds it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert included == {str(WHERE): f"shoal/{WHERE}"}
+    assert included[str(WHERE)] == f"shoal/{WHERE}"
     package = Path(shoal.__file__).parent
     shutil.copytree(package, tmp_path / "shoal", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / WHERE, tmp_path / "shoal" / WHERE)

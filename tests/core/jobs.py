@@ -62,7 +62,7 @@ def jobs(*statuses: Status) -> st.SearchStrategy[Job]:
     return st.builds(
         Job,
         spec=st.sampled_from(spec_list),
-        delivery_id=delivery_ids,
+        deliveries=st.tuples(delivery_ids),
         run=st.integers(1, 3),
         attempt=counters,
         failures=counters,

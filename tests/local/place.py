@@ -114,8 +114,7 @@ class Place:
     def output(self, job_id: str) -> str:
         """What the job's last attempt has printed."""
         with self.client() as client:
-            path = client.log_path(client.job(job_id))
-        return path.read_bytes().decode(errors="surrogateescape") if path is not None else ""
+            return b"".join(client.output(job_id)).decode(errors="surrogateescape")
 
     def events(self) -> list[Settlement]:
         """All runs that ended, and refusals."""

@@ -38,8 +38,7 @@ def fleet(place: Place) -> Iterator[LocalFleet]:
         pass  # makes the database
     fleet = LocalFleet(place.layout)
     yield fleet
-    for worker in fleet.workers():
-        os.kill(worker.pid, signal.SIGKILL)
+    fleet.signal(signal.SIGKILL)
     wait_until(lambda: fleet.size() == 0)
     fleet.take_failed()
 
@@ -51,6 +50,7 @@ def test_launched_workers_are_known(fleet: LocalFleet, place: Place) -> None:
     wait_until(lambda: len(fleet.workers()) == 2)
     assert fleet.size() == 2
     for worker in fleet.workers():
+        assert worker.pid is not None
         process = psutil.Process(worker.pid)
         assert worker.worker in process.cmdline()
         assert os.getsid(worker.pid) == worker.pid
@@ -125,7 +125,7 @@ def test_a_dead_worker_is_reclaimed_with_all_it_left(fleet: LocalFleet, place: P
     pid = place.root / "pid"
     wait_until(lambda: pid.exists() and pid.read_text())
     [worker] = fleet.workers()
-    os.kill(worker.pid, signal.SIGKILL)
+    fleet.signal(signal.SIGKILL)
     wait_until(lambda: fleet.size() == 0)
     assert fleet.take_failed() == [(worker.worker, -signal.SIGKILL)]
     assert fleet.take_failed() == []

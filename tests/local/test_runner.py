@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shoal.core.job import Status
+from shoal.local.fleet import LocalFleet
 
 from .place import Place, is_gone, wait_until
 
@@ -278,6 +279,6 @@ def test_output_of_a_killed_worker_is_kept(place: Place) -> None:
     worker.kill()
     worker.communicate()
     with place.client() as client:
-        client.environment.store.reap(client.environment.fleet.reclaim, 0.0, 20)
+        client.environment.store.reap(LocalFleet(place.layout).reclaim, 0.0, 20)
     assert place.job("a").status == Status.QUEUED
     assert place.output("a") == "so far\n"

@@ -231,12 +231,16 @@ def test_a_folder_from_outside_is_copied_executable_last(tmp_path: Path) -> None
     (source / "empty").mkdir(parents=True)
     (source / "run.sh").write_text("echo")
     (source / "data").write_text("1")
-    bucket.put_folder(source, "mine", ["run.sh"])
+    seen_before: list[str] = []
+    bucket.put_folder(
+        source, "mine", ["run.sh"], lambda: seen_before.extend(os.listdir(bucket.root / "mine"))
+    )
+    assert sorted(seen_before) == ["data", "empty"]
     assert tree(bucket.root / "mine") == tree(source)
     assert bucket.version(bucket.path("mine/run.sh")) == bucket.version(source / "run.sh")
     (source / "data").write_text("2")
     with pytest.raises(BucketError, match="has a folder 'mine' already"):
-        bucket.put_folder(source, "mine", ["run.sh"])
+        bucket.put_folder(source, "mine", ["run.sh"], lambda: pytest.fail("too early"))
     assert (bucket.root / "mine/data").read_text() == "1"
 
 
@@ -249,5 +253,5 @@ def test_a_folder_that_cannot_be_taken_leaves_nothing(tmp_path: Path) -> None:
     (source / "run.sh").write_text("echo")
     (source / "away").symlink_to("/etc/hostname")
     with pytest.raises(BucketError, match="'away' is a link that leaves"):
-        bucket.put_folder(source, "mine", ["run.sh"])
+        bucket.put_folder(source, "mine", ["run.sh"], lambda: None)
     assert list(bucket.root.iterdir()) == []

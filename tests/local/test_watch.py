@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.local.watch import problem_with
+from shoal.job_folder import problem_with
 
 from .watched import QUIET_S, Watched
 

@@ -13,31 +13,28 @@ from shoal.cli.options import environment_option, json_option
 def command(environment: str | None, as_json: bool) -> None:
     """Show each setting, its value and its source.
 
-    Settings come from .shoal/shoal.toml in the environment's folder, overridden by variables
-    like SHOAL_MAX_WORKERS, overridden by flags.
+    Settings of a folder come from .shoal/shoal.toml in it, overridden by variables like
+    SHOAL_MAX_WORKERS, overridden by flags. Those of a stack are its parameters.
     """
-    import msgspec
-
     from shoal.cli.output import print_json, print_table
-    from shoal.environment import find_environment
+    from shoal.environment import configuration
 
-    layout, loaded = find_environment(environment)
-    values = msgspec.structs.asdict(loaded.settings)
+    found = configuration(environment)
     if as_json:
         print_json(
             {
-                "environment": str(layout.root),
-                "file": str(layout.settings),
+                "environment": found.environment,
+                "file": found.file,
                 "settings": {
-                    name: {"value": value, "source": loaded.sources[name]}
-                    for name, value in values.items()
+                    name: {"value": value, "source": source}
+                    for name, (value, source) in found.settings.items()
                 },
             }
         )
         return
     print_table(
         ("setting", "value", "from"),
-        [(name, _plain(value), loaded.sources[name]) for name, value in values.items()],
+        [(name, _plain(value), source) for name, (value, source) in found.settings.items()],
     )
 
 

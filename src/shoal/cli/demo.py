@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,17 +71,17 @@ def _run(folder: Path, example: Example, *, kept: bool) -> bool:
     """Run the story in a folder; whether it ended as it should."""
     from shoal.cli.demo_report import report
     from shoal.cli.demo_screen import screen
-    from shoal.client import connect
     from shoal.demo.audit import problems
     from shoal.demo.story import Story
     from shoal.demo.supervision import Supervision
+    from shoal.environment import open_local
 
     workers = _write_settings(folder)
-    with connect(folder) as client:
-        supervision = Supervision(folder, client.environment.layout.logs / "up.log")
+    with closing(open_local(str(folder), create=True)) as environment:
+        supervision = Supervision(folder, environment.layout.logs / "up.log")
         try:
             with screen(len(example.corners), workers) as shown:
-                facts = Story(client, supervision, example, shown).run()
+                facts = Story(environment, supervision, example, shown).run()
         except KeyboardInterrupt:
             click.echo("interrupted: the workers finish what they run and leave", err=True)
             if kept:
@@ -89,9 +89,9 @@ def _run(folder: Path, example: Example, *, kept: bool) -> bool:
             raise
         finally:
             _let_nothing_interrupt()
-            supervision.end_all(client)
+            supervision.end_all(environment.fleet)
         wrong = problems(facts, example.corners)
-        report(facts, wrong, example, client.environment.layout, kept=kept)
+        report(facts, wrong, example, environment.layout, kept=kept)
     return not wrong
 
 

@@ -9,7 +9,7 @@ import click
 from shoal.cli.options import environment_option, json_option
 
 if TYPE_CHECKING:
-    from shoal.local.doctor import Account, Finding
+    from shoal.client_ports import Account, Finding
 
 
 @click.command("doctor", short_help="Find what is lost, doubled or orphaned, and fix it.")
@@ -24,15 +24,16 @@ def command(environment: str | None, as_json: bool, fix: bool) -> None:
     from shoal.cli.main import EXIT_UNSUCCESSFUL
     from shoal.cli.output import say
     from shoal.core.errors import StoreDamaged
-    from shoal.environment import find_environment
-    from shoal.local.doctor import salvage
+    from shoal.environment import find_local
 
     try:
         healthy = _examine(environment, as_json=as_json, fix=fix)
     except StoreDamaged:
         if not fix:
             raise
-        aside, saved = salvage(find_environment(environment)[0])
+        from shoal.local.doctor import salvage  # only a file of ours can be damaged
+
+        aside, saved = salvage(find_local(environment)[0])
         say(f"saved {saved:,} jobs into a new file; the damaged one is {aside}")
         healthy = _examine(environment, as_json=as_json, fix=fix)
     if not healthy:
@@ -42,11 +43,10 @@ def command(environment: str | None, as_json: bool, fix: bool) -> None:
 def _examine(environment: str | None, *, as_json: bool, fix: bool) -> bool:
     from shoal.core.errors import StoreDamaged
     from shoal.environment import open_environment
-    from shoal.local.doctor import Doctor
 
     opened = open_environment(environment)
     try:
-        doctor = Doctor(opened.layout, opened.settings, opened.store, opened.bucket, opened.fleet)
+        doctor = opened.doctor()
         findings = list(doctor.examine())
         fixed = []
         for finding in findings if fix else ():

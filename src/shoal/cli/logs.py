@@ -10,13 +10,7 @@ import click
 from shoal.cli.options import complete_jobs, environment_option
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from shoal.client import Client
-    from shoal.core.job import Job, Token
-
-PIECE_BYTES = 1 << 16
-LOOK_EVERY_S = 0.2
+    from shoal.core.job import Token
 
 
 @click.command("logs", short_help="The output of a job.")
@@ -32,20 +26,16 @@ def command(job: str, environment: str | None, follow: bool, attempt: str | None
     """Print the output of a JOB's attempt, byte for byte."""
     from shoal.cli.output import say
     from shoal.client import connect
-    from shoal.core.job import Token
 
     with connect(environment, create=False) as client:
-        found = client.job(job)
-        token = _token(attempt, found.run) if attempt else found.token
-        if follow and not attempt:
-            found = _wait_for_start(client, found)
-            token = found.token
-        path = client.log_path(found, Token(*token))
-        if follow:
-            path = _follow(client, found, token, path)
-        elif path is not None:
-            _print(path)
-        if path is None:
+        token = _token(attempt, client.job(job).run) if attempt else None
+        printed = False
+        for piece in client.output(job, token, follow=follow):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+            printed = True
+        if not printed:
+            token = token or client.job(job).token
             say(f"attempt {token} of {job!r} has no output" if token.attempt else "not started yet")
 
 
@@ -57,43 +47,3 @@ def _token(text: str, run: int) -> Token:
         return Token(int(first), int(second)) if dot else Token(run, int(first))
     except ValueError:
         raise click.UsageError("--attempt takes a number, or RUN.ATTEMPT.") from None
-
-
-def _wait_for_start(client: Client, job: Job) -> Job:
-    import time
-
-    while job.attempt == 0 and not job.status.is_final:
-        time.sleep(LOOK_EVERY_S)
-        job = client.job(job.job_id)
-    return job
-
-
-def _print(path: Path) -> None:
-    import shutil
-
-    with path.open("rb") as file:
-        shutil.copyfileobj(file, sys.stdout.buffer, PIECE_BYTES)
-    sys.stdout.buffer.flush()
-
-
-def _follow(client: Client, job: Job, token: Token, path: Path | None) -> Path | None:
-    """Print what comes, until the attempt is over and all was printed."""
-    import time
-
-    file = path.open("rb") if path is not None else None
-    try:
-        while True:
-            current = client.job(job.job_id)
-            over = current.token != token or current.status != "Started"
-            if file is None and (path := client.log_path(current, token)) is not None:
-                file = path.open("rb")
-            if file is not None:
-                while piece := file.read(PIECE_BYTES):
-                    sys.stdout.buffer.write(piece)
-                sys.stdout.buffer.flush()
-            if over:
-                return path
-            time.sleep(LOOK_EVERY_S)
-    finally:
-        if file is not None:
-            file.close()

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from shoal import __version__
-from shoal.core.errors import ShoalError
+from shoal.core.errors import EnvironmentBusy, EnvironmentMissing, ShoalError, StoreError
 
 VERBS = (
     "demo",
@@ -28,6 +28,8 @@ VERBS = (
     "resume",
     "workers",
     "doctor",
+    "deploy",
+    "destroy",
     "config",
     "completion",
 )
@@ -125,8 +127,8 @@ def _complain(what: str) -> None:
 
 def exit_code_of(error: ShoalError) -> int:
     """Exit code for an error: who can mend it decides."""
-    unusable = ("store", "store_full", "store_busy", "store_damaged", "store_newer")
-    if error.code in (*unusable, "environment_missing", "environment_busy"):
+    unusable = (StoreError, EnvironmentMissing, EnvironmentBusy)
+    if isinstance(error, unusable) or error.code.startswith("aws_"):
         return EXIT_UNUSABLE
     return EXIT_BAD_INPUT
 

@@ -18,7 +18,7 @@ def environment_option(function: F) -> F:
         "environment",
         envvar="SHOAL_ENV",
         metavar="NAME",
-        help="The environment: a folder. [default: SHOAL_ENV, else the current folder]",
+        help="A folder, or aws:STACK[@REGION].  [default: SHOAL_ENV, else the current folder]",
     )(function)
 
 

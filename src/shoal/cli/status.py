@@ -123,8 +123,10 @@ def _show_one(client: Client, job: Job, as_json: bool) -> None:
     from shoal.core.job import Started
 
     def log_of(token: Token) -> str | None:
-        path = client.log_path(job, token)
-        return str(path) if path is not None else None
+        if (log := client.log(job, token)) is None:
+            return None
+        log.close()
+        return log.location
 
     attempts = client.attempts(job.job_id)
     if as_json:

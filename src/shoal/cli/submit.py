@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from shoal.core.spec import JobSpec
 
 
+SHOW_AFTER_S = 0.5
+
+
 @click.command("submit", short_help="Submit job folders, commands, or sweeps.")
-@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
 @environment_option
 @json_option
 @click.option("--command", "shell_command", metavar="CMD", help="A shell command as the job.")
@@ -47,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--set", "variables", multiple=True, metavar="NAME=VALUE", help="A variable to set.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag to keep.")
 def command(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     environment: str | None,
     as_json: bool,
     shell_command: str | None,
@@ -62,7 +66,9 @@ def command(
     variables: tuple[str, ...],
     tags: tuple[str, ...],
 ) -> None:
-    """Submit jobs. They wait in the queue until 'shoal up' or a worker takes them.
+    """Submit jobs. They wait in the queue until a worker takes them.
+
+    A stack's job folders go to its bucket; s3://BUCKET/FOLDER names one that is there already.
 
     \b
       shoal submit corners/*                              job folders
@@ -95,7 +101,8 @@ def command(
         raise click.UsageError("A job folder's id is the path of its executable: leave out --id.")
     with connect(environment) as client:
         if paths:
-            ids = [name for path in paths for name in client.submit_folder(path, **options)]
+            with _progress_bar(None) as on_progress:
+                ids = client.submit_folders(paths, options, on_progress=on_progress)
             _report(len(ids), 0, ids, as_json)
         elif jobs_file is not None:
             _submit_file(client, jobs_file, as_json)
@@ -127,7 +134,8 @@ def _submit_sweep(
     from shoal.cli.sweep import plan_sweep
 
     specs = plan_sweep(sweep, template, job_id, options)
-    report = client.submit_many(_with_progress(specs, len(specs)))
+    with _progress_bar(len(specs)) as on_progress:
+        report = client.submit_many(specs, on_progress=on_progress)
     _report(report.accepted, report.unchanged, [spec.job_id for spec in specs], as_json)
 
 
@@ -143,7 +151,8 @@ def _submit_file(client: Client, file: IO[bytes], as_json: bool) -> None:
             file = kept
         number = sum(1 for _ in _read_jobs(file))
         file.seek(0)
-        report = client.submit_many(_with_progress(_read_jobs(file), number))
+        with _progress_bar(number) as on_progress:
+            report = client.submit_many(_read_jobs(file), on_progress=on_progress)
     _report(report.accepted, report.unchanged, None, as_json)
 
 
@@ -162,19 +171,37 @@ def _read_jobs(file: IO[bytes]) -> Iterator[JobSpec]:
             ) from None
 
 
-def _with_progress(specs: Iterable[JobSpec], total: int) -> Iterator[JobSpec]:
-    """Pass specs on, with a progress bar when there are many and a person looks."""
-    import sys
+@contextmanager
+def _progress_bar(total: int | None) -> Iterator[Callable[[int], None] | None]:
+    """A function that shows how many jobs were taken, or None where no person looks.
 
-    if total < 20_000 or not sys.stderr.isatty():
-        yield from specs
+    The bar appears only when it takes long enough to be read.
+    """
+    import sys
+    import time
+
+    if not sys.stderr.isatty():
+        yield None
         return
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    yield from track(
-        specs, "submitting", total, console=Console(stderr=True), transient=True, update_period=0.2
+    shown_at = time.monotonic() + SHOW_AFTER_S
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(
+        "submitting", *columns, console=Console(stderr=True), transient=True, refresh_per_second=5
     )
+    task = bar.add_task("submitting", total=total)
+
+    def show(taken: int) -> None:
+        bar.update(task, completed=taken)
+        if not bar.live.is_started and time.monotonic() >= shown_at:
+            bar.start()
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:

@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from shoal.environment import LocalEnvironment
     from shoal.local.attention import SignalAttention
+    from shoal.local.environment import LocalEnvironment
 
 DRAIN_EVERY_S = 0.5
 
@@ -51,7 +51,7 @@ def command(
     import logging
 
     from shoal.cli.output import say
-    from shoal.environment import open_environment
+    from shoal.environment import open_local
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     name = str(folder) if folder is not None else environment
@@ -61,7 +61,7 @@ def command(
         "retry": retry,
     }
     report: Callable[[str], None] = (lambda text: None) if quiet else say
-    opened = open_environment(name, create=True, flags=flags)
+    opened = open_local(name, create=True, flags=flags)
     try:
         run_supervisor(opened, until_idle=until_idle, report=report)
     finally:
@@ -83,11 +83,12 @@ def run_supervisor(
     """
     import os
 
+    from shoal.job_folder import problem_with
     from shoal.local.attention import SignalAttention
     from shoal.local.bells import SUPERVISOR
     from shoal.local.clock import SystemClock
     from shoal.local.fleet import supervisor_lock
-    from shoal.local.watch import FolderWatch, problem_with
+    from shoal.local.watch import FolderWatch
     from shoal.supervisor import Supervisor
 
     settings = opened.settings

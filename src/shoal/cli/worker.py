@@ -17,7 +17,7 @@ def run_worker(environment: str, worker: str) -> None:
         environment: its name.
         worker: a name no other worker has.
     """
-    from shoal.environment import open_environment
+    from shoal.environment import open_local
     from shoal.local import processes
     from shoal.local.attention import SignalAttention
     from shoal.local.bells import STOP
@@ -27,7 +27,7 @@ def run_worker(environment: str, worker: str) -> None:
     from shoal.scheduler import Scheduler
     from shoal.worker import WorkerLoop
 
-    opened = open_environment(environment, synced=False)
+    opened = open_local(environment, synced=False)
     settings = opened.settings
     clock = SystemClock()
     processes.adopt_orphans()

@@ -20,6 +20,7 @@ def command(environment: str | None, as_json: bool) -> None:
 
     with connect(environment, create=False) as client:
         workers = client.workers()
+        supervised = client.is_supervised()
         running = {
             job.state.lease.worker: (job, job.state.lease)
             for job in client.jobs(statuses=[Status.STARTED])
@@ -42,7 +43,8 @@ def command(environment: str | None, as_json: bool) -> None:
         )
         return
     if not workers:
-        say("no workers: there is nothing to do, or nobody to start them ('shoal up' does)")
+        nobody = "" if supervised else ", or nobody to start them ('shoal up' does)"
+        say(f"no workers: there is nothing to do{nobody}")
         return
     now = time.time()
     rows = []
@@ -51,10 +53,11 @@ def command(environment: str | None, as_json: bool) -> None:
         rows.append(
             (
                 worker.worker,
-                str(worker.pid),
+                "-" if worker.pid is None else str(worker.pid),
+                worker.host,
                 short_time(worker.started_at, now),
                 job.job_id if job is not None else "(idle)",
                 duration(now - lease.started_at) if lease is not None else "",
             )
         )
-    print_table(("worker", "pid", "since", "job", "for"), rows)
+    print_table(("worker", "pid", "host", "since", "job", "for"), rows)

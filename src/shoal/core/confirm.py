@@ -24,6 +24,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
         found_string: whether the success string is in the output; None when nobody looked.
         missing_files: the required files that are not there; None when nobody looked.
         last_output: the last words of the output, to explain a failure.
+        output_tail: the end of the output, for a table that shows it.
     """
 
     exit_code: int | None = None
@@ -34,6 +35,7 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     found_string: bool | None = None
     missing_files: tuple[str, ...] | None = None
     last_output: str = ""
+    output_tail: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +45,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     reason: str
     exit_code: int | None = None
     retry_helps: bool = True
+    output_tail: str = ""
 
 
 CONFIRMED = "confirmed"
@@ -57,8 +60,8 @@ def confirm(spec: JobSpec, ended: Ended) -> Outcome:
     """
     problem = _first_problem(spec, ended)
     if problem is None:
-        return Outcome(True, CONFIRMED, ended.exit_code)
-    return Outcome(False, problem, ended.exit_code, ended.retry_helps)
+        return Outcome(True, CONFIRMED, ended.exit_code, output_tail=ended.output_tail)
+    return Outcome(False, problem, ended.exit_code, ended.retry_helps, ended.output_tail)
 
 
 def _first_problem(spec: JobSpec, ended: Ended) -> str | None:

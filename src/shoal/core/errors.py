@@ -58,6 +58,12 @@ class BucketError(ShoalError):
     code = "refused_path"
 
 
+class EnvironmentMissing(ShoalError):
+    """The name does not lead to an environment."""
+
+    code = "environment_missing"
+
+
 class EnvironmentBusy(ShoalError):
     """Another process holds what this one needs alone."""
 

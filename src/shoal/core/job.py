@@ -13,6 +13,9 @@ import msgspec
 
 from shoal.core.spec import JobSpec
 
+KEPT_DELIVERIES = 8
+"""How many deliveries a job remembers; a queue that delivers twice does so soon."""
+
 
 class Status(StrEnum):
     """What users see, everywhere."""
@@ -73,7 +76,8 @@ class Job(msgspec.Struct, frozen=True, gc=False):
 
     Args:
         spec: what the user asked for.
-        delivery_id: names the submission this run came from; the same one twice is one run.
+        deliveries: names of the submissions its runs came from, the newest first, at most
+            KEPT_DELIVERIES; the same one twice is one run, however late it comes.
         run: 1 for the first submission of this id, 2 for the second...
         attempt: how often this run was started.
         failures: attempts of this run that ended and were not confirmed; only these use up `retry`.
@@ -83,7 +87,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     """
 
     spec: JobSpec
-    delivery_id: str
+    deliveries: tuple[str, ...]
     run: int
     attempt: int
     failures: int
@@ -95,6 +99,11 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     def job_id(self) -> str:
         """Its name."""
         return self.spec.job_id
+
+    @property
+    def delivery_id(self) -> str:
+        """The submission that its run came from."""
+        return self.deliveries[0]
 
     @property
     def token(self) -> Token:

@@ -18,7 +18,18 @@ import msgspec
 
 from shoal.core.confirm import Outcome
 from shoal.core.errors import NotAllowed, StaleToken
-from shoal.core.job import Attempt, Ending, Finished, Job, Lease, Queued, Started, Status, Token
+from shoal.core.job import (
+    KEPT_DELIVERIES,
+    Attempt,
+    Ending,
+    Finished,
+    Job,
+    Lease,
+    Queued,
+    Started,
+    Status,
+    Token,
+)
 from shoal.core.spec import JobSpec
 
 # --- events -------------------------------------------------------------------------------------
@@ -125,19 +136,19 @@ _AT_ONCE = (Enqueue(0.0),)
 
 
 def _queue_first_run(job: Job | None, event: Submitted, now: float) -> Decision:
-    return Decision(_new_run(event.spec, event.delivery_id, 1, now), _AT_ONCE)
+    return Decision(_new_run(event.spec, (event.delivery_id,), 1, now), _AT_ONCE)
 
 
 def _queue_next_run(job: Job, event: Submitted, now: float) -> Decision:
-    if event.delivery_id == job.delivery_id:
+    if event.delivery_id in job.deliveries:
         return Decision(job)
-    return Decision(_new_run(event.spec, event.delivery_id, job.run + 1, now), _AT_ONCE)
+    return Decision(_next_run(job, event, now), _AT_ONCE)
 
 
 def _replace_run(job: Job, event: Submitted, now: float) -> Decision:
-    if event.delivery_id == job.delivery_id or _same_content(job.spec, event.spec):
+    if event.delivery_id in job.deliveries or _same_content(job.spec, event.spec):
         return Decision(job)
-    new = _new_run(event.spec, event.delivery_id, job.run + 1, now)
+    new = _next_run(job, event, now)
     ended = _end_run(job, Status.CANCELLED, f"replaced by run {new.run}", now)
     return Decision(new, (*ended.effects, *_AT_ONCE))
 
@@ -189,7 +200,7 @@ def _cancel(job: Job, event: Cancelled, now: float) -> Decision:
 
 
 def _retry(job: Job, event: RetryAsked, now: float) -> Decision:
-    return Decision(_new_run(job.spec, job.delivery_id, job.run + 1, now), _AT_ONCE)
+    return Decision(_new_run(job.spec, job.deliveries, job.run + 1, now), _AT_ONCE)
 
 
 # --- the table ----------------------------------------------------------------------------------
@@ -301,8 +312,13 @@ def _not_allowed(job: Job | None, event: Event) -> NotAllowed:
 # --- pieces -------------------------------------------------------------------------------------
 
 
-def _new_run(spec: JobSpec, delivery_id: str, run: int, now: float) -> Job:
-    return Job(spec, delivery_id, run, 0, 0, 0, now, _READY)
+def _new_run(spec: JobSpec, deliveries: tuple[str, ...], run: int, now: float) -> Job:
+    return Job(spec, deliveries, run, 0, 0, 0, now, _READY)
+
+
+def _next_run(job: Job, event: Submitted, now: float) -> Job:
+    deliveries = (event.delivery_id, *job.deliveries)[:KEPT_DELIVERIES]
+    return _new_run(event.spec, deliveries, job.run + 1, now)
 
 
 def _same_content(old: JobSpec, new: JobSpec) -> bool:
@@ -320,7 +336,7 @@ def _with(
 ) -> Job:
     return Job(
         job.spec,
-        job.delivery_id,
+        job.deliveries,
         job.run,
         job.attempt if attempt is None else attempt,
         job.failures if failures is None else failures,

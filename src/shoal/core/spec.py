@@ -16,6 +16,8 @@ from shoal.core.errors import SpecError
 
 SHELL_DOCUMENT = "AWS-RunShellScript"
 POWERSHELL_DOCUMENT = "AWS-RunPowerShellScript"
+SCRIPT_DOCUMENTS = (SHELL_DOCUMENT, POWERSHELL_DOCUMENT)
+"""What runs commands or an executable; any other SSM document is run with its parameters."""
 
 MAX_JOB_ID_BYTES = 1024
 """S3 object keys end at 1,024 bytes, and the key of the executable is the job id."""
@@ -30,7 +32,7 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
         job_id: names the job; 1 to 1,024 bytes, no control characters.
         retry: how many times to run again after a failed attempt.
         job_success_string: text that must be in the output; blank accepts any output.
-        ssm_document: which interpreter runs the commands.
+        ssm_document: which interpreter runs the commands; on AWS any SSM document.
         commands: lines of one script.
         timeout: seconds an attempt may run; None takes the environment's setting.
         environment: variables added to the attempt's environment.
@@ -39,6 +41,7 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
         required_files: paths, relative to the work folder, that must be there after the run.
         priority: higher is taken first.
         tags: free key-value pairs for the user's own bookkeeping.
+        parameters: of an SSM document that is no script, each a list of texts.
     """
 
     job_id: str
@@ -53,6 +56,7 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     required_files: tuple[str, ...] = ()
     priority: int = 0
     tags: dict[str, str] = {}
+    parameters: dict[str, tuple[str, ...]] = {}
 
     @property
     def wants_string(self) -> bool:
@@ -75,6 +79,7 @@ class _Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     required_files: tuple[str, ...] = ()
     priority: int = 0
     tags: dict[str, str] = {}
+    parameters: dict[str, tuple[str, ...]] = {}
 
 
 # Lax decoding takes "3" for 3: the original writes `retry` as a string.
@@ -130,6 +135,7 @@ def spec_json(spec: JobSpec) -> str:
         spec.required_files,
         spec.priority,
         spec.tags,
+        spec.parameters,
     )
     return _encoder.encode(wire).decode()
 
@@ -168,8 +174,14 @@ def _check_values(spec: JobSpec) -> JobSpec:
         )
     if spec.timeout is not None and not 0 < spec.timeout < 1e9:
         raise _bad(spec, f"timeout is {spec.timeout}", "give seconds above 0, or leave it out")
-    if not spec.commands and spec.executable is None:
-        raise _bad(spec, "it has neither commands nor an executable", "add a list of commands")
+    if spec.ssm_document in SCRIPT_DOCUMENTS:
+        _check_script(spec)
+    elif spec.executable is not None:
+        raise _bad(
+            spec,
+            f"document {_short(spec.ssm_document)} runs no executable",
+            f"use {SHELL_DOCUMENT} or {POWERSHELL_DOCUMENT}, or give parameters instead",
+        )
     if "\0" in "".join(spec.commands):
         raise _bad(spec, "a command holds a NUL character", "remove it")
     if spec.folder is not None or spec.executable is not None or spec.required_files:
@@ -177,6 +189,17 @@ def _check_values(spec: JobSpec) -> JobSpec:
     if spec.environment:
         _check_environment(spec)
     return spec
+
+
+def _check_script(spec: JobSpec) -> None:
+    if spec.parameters:
+        raise _bad(
+            spec,
+            f"parameters are not for {spec.ssm_document}",
+            "use commands, timeout and environment",
+        )
+    if not spec.commands and spec.executable is None:
+        raise _bad(spec, "it has neither commands nor an executable", "add a list of commands")
 
 
 def check_job_id(job_id: str) -> str:

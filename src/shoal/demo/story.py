@@ -14,6 +14,7 @@ from shoal.core.job import Attempt, Ending, Job, Settlement, Status
 from shoal.demo.example import Example
 from shoal.demo.look import NOTHING, Kind, Look, News, look, news
 from shoal.demo.supervision import Supervision
+from shoal.local.environment import LocalEnvironment
 from shoal.local.processes import find_started_by
 
 DROP_EVERY_S = 0.15
@@ -105,20 +106,25 @@ class Story:
     """One demo.
 
     Args:
-        client: of the environment.
+        environment: the folder in which it takes place.
         supervision: the `shoal up` that works on it.
         example: what to run.
         screen: shows it.
     """
 
     def __init__(
-        self, client: Client, supervision: Supervision, example: Example, screen: Screen
+        self,
+        environment: LocalEnvironment,
+        supervision: Supervision,
+        example: Example,
+        screen: Screen,
     ) -> None:
-        self._client = client
+        self._client = Client(environment)
+        self._logs = environment.layout.logs
         self._supervision = supervision
         self._example = example
         self._screen = screen
-        self._folder: Path = client.environment.layout.root
+        self._folder: Path = environment.layout.root
         self._dropped = 0
         self._inputs: dict[str, set[str]] = {}
         self._drop_at = 0.0
@@ -169,7 +175,7 @@ class Story:
         )
 
     def _check_alive(self, moved: float) -> None:
-        messages = f"its messages are in {self._client.environment.layout.logs / 'up.log'}"
+        messages = f"its messages are in {self._logs / 'up.log'}"
         if (code := self._supervision.exit_code) is not None:
             raise DemoFailed(f"'shoal up' ended too early, with exit code {code}", messages)
         if time.monotonic() - moved > STUCK_AFTER_S:
@@ -213,6 +219,7 @@ class Story:
             if name not in now.workers or not self._is_really_running(job):
                 continue
             pid = now.workers[name].pid
+            assert pid is not None
             os.kill(pid, signal.SIGKILL)
             at = time.time()
             ran_s = at - state.lease.started_at
@@ -225,8 +232,7 @@ class Story:
         """Whether its first attempt has said something, and is not the one that fails anyway."""
         if job.attempt != 1 or job.spec.folder in self._may_fail:
             return False
-        log = self._client.log_path(job)
-        return log is not None and log.stat().st_size > 0
+        return any(self._client.output(job.job_id, job.token))
 
     def _came_too_late(self, now: Look) -> bool:
         """Whether the last kill has hit a worker between two jobs, which interrupts nothing."""

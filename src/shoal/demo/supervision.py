@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from shoal.client import Client
+from shoal.local.fleet import LocalFleet
 from shoal.settings import NAMES, PREFIX
 
 PATIENCE_S = 10.0
@@ -59,17 +59,14 @@ class Supervision:
         except subprocess.TimeoutExpired:
             return None
 
-    def end_all(self, client: Client) -> None:
+    def end_all(self, fleet: LocalFleet) -> None:
         """End it and its workers, by force if need be."""
         if self.leave() is None:
             self._process.kill()
             self._process.wait()
-        fleet = client.environment.fleet
-        for worker in fleet.workers():
-            try:
-                os.kill(worker.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        workers = fleet.workers()
+        fleet.signal(signal.SIGKILL)
+        for worker in workers:
             give_up_at = time.monotonic() + PATIENCE_S
             while not fleet.reclaim(worker.worker) and time.monotonic() < give_up_at:
                 time.sleep(0.05)

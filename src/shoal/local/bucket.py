@@ -9,12 +9,12 @@ import filecmp
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from shoal.core.errors import BucketError
-from shoal.local.layout import OWN, sync_folder
+from shoal.local.layout import OWN, Layout, sync_folder
 from shoal.ports import Beat, no_beat
 
 PIECE_BYTES = 16 << 20
@@ -200,14 +200,26 @@ class LocalBucket:
         for path in folders:
             sync_folder(Path(path))
 
-    def put_folder(self, source: Path, folder: str, last: list[str]) -> None:
+    def put_folder(
+        self, source: Path, folder: str, last: list[str], before_last: Callable[[], object]
+    ) -> None:
         """Copy a folder from outside into the bucket, certain files last, all of it on disk.
+
+        Args:
+            source: where it lies.
+            folder: its key.
+            last: names of files in it.
+            before_last: called before the first of those can be seen.
 
         Raises:
             BucketError: the bucket has such a folder already, or a link leaves the folder.
         """
-        self.refuse_existing(folder)
         target = self.path(folder)
+        if os.path.lexists(target):
+            raise BucketError(
+                f"the bucket has a folder {folder!a} already",
+                "rename yours, or submit the one in the bucket",
+            )
         target.mkdir(parents=True)
         try:
             for relative, entry in _walk(str(source)):
@@ -218,6 +230,7 @@ class LocalBucket:
                 elif entry.is_file() and relative not in last:
                     shutil.copy2(entry.path, target / relative)
             os.sync()
+            before_last()
             for relative in last:
                 part = _copy_beside(str(source / relative), str(target / relative))
                 _sync_file(part)
@@ -226,14 +239,6 @@ class LocalBucket:
         except BaseException:
             remove_tree(target)
             raise
-
-    def refuse_existing(self, folder: str) -> None:
-        """Raise BucketError when a new job folder's name is taken."""
-        if os.path.lexists(self.path(folder)):
-            raise BucketError(
-                f"the bucket has a folder {folder!a} already",
-                "rename yours, or submit the one in the bucket",
-            )
 
     def version(self, path: Path) -> str:
         """Names the version of a file, as it will be in the bucket.
@@ -291,6 +296,13 @@ def remove_tree(path: Path) -> None:
                 if not os.path.islink(below := os.path.join(folder, name)):
                     os.chmod(below, stat.S_IRWXU)
         shutil.rmtree(path)
+
+
+def remove_work(layout: Layout, worker: str) -> None:
+    """Remove what a worker has in the way of a work folder and of scripts."""
+    remove_tree(layout.work / worker)
+    for script in layout.work.glob(f"{worker}.script.*"):
+        script.unlink(missing_ok=True)
 
 
 def _walk(root: str) -> Iterator[tuple[str, os.DirEntry[str]]]:

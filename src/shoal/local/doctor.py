@@ -7,60 +7,29 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from shoal.client_ports import Account, Finding
 from shoal.core.errors import EnvironmentBusy, SpecError
 from shoal.core.intake import plan_job
 from shoal.core.spec import stored_spec
+from shoal.job_folder import problem_with
 from shoal.local import processes, schema
 from shoal.local.bells import IDLE, STOP, Bells
 from shoal.local.bucket import LocalBucket, remove_tree
 from shoal.local.fleet import LocalFleet, is_locked
 from shoal.local.layout import Layout
 from shoal.local.store import SqliteStore
-from shoal.local.watch import FolderWatch, problem_with
+from shoal.local.watch import FolderWatch
 from shoal.ports import Found, Submission
 from shoal.settings import Settings
 
 SALVAGED_TABLES = ("job", "attempt", "settlement", "result", "flag")
 
 
-class Account(NamedTuple):
-    """Runs that were submitted, and where they are now."""
-
-    submitted: int
-    successful: int
-    failed: int
-    cancelled: int
-    queued: int
-    started: int
-
-    @property
-    def missing(self) -> int:
-        """Runs that are nowhere; below zero: runs that are in two places."""
-        return self.submitted - sum(self[1:])
-
-
-class Finding(NamedTuple):
-    """Something that is not as it should be.
-
-    Args:
-        code: `damaged`, `lost`, `doubled`, `orphaned`, `waiting` or `leftover`.
-        what: the facts.
-        remedy: what helps, when `fix` doesn't.
-        fix: puts it right; None when a person must.
-    """
-
-    code: str
-    what: str
-    remedy: str
-    fix: Callable[[], object] | None = None
-
-
-class Doctor:
-    """Examines an environment whose store can be opened.
+class LocalDoctor:
+    """A `client_ports.Doctor`.
 
     Args:
         layout, settings, store, bucket, fleet: of the environment.
@@ -81,7 +50,6 @@ class Doctor:
         self._fleet = fleet
 
     def account(self) -> Account:
-        """Count runs, from the job rows on one side and from the settlements on the other."""
         counts = self._store.counts().by_status
         submitted = self._number("SELECT coalesce(sum(run), 0) FROM job")
         ended = {
@@ -94,7 +62,6 @@ class Doctor:
         return Account(submitted, *ended.values(), *live)
 
     def examine(self) -> Iterator[Finding]:
-        """All findings, the gravest first."""
         yield from self._damages()
         yield from self._lost_and_doubled()
         yield from self._orphaned_jobs()
@@ -105,7 +72,7 @@ class Doctor:
     def _damages(self) -> Iterator[Finding]:
         for (said,) in self._store.query("PRAGMA quick_check(10)"):
             if said != "ok":
-                yield Finding("damaged", f"{self._layout.database}: {said}", DAMAGED_REMEDY)
+                yield Finding("damaged", f"{self._layout.database}: {said}", schema.DAMAGED_REMEDY)
 
     def _lost_and_doubled(self) -> Iterator[Finding]:
         unsettled = self._store.query(
@@ -180,8 +147,9 @@ class Doctor:
                 )
 
     def _is_known(self, found: Found) -> bool:
-        query = "SELECT delivery_id FROM job WHERE job_id = CAST(? AS TEXT)"
-        return self._store.query(query, os.fsencode(found.key)) == [(found.version,)]
+        query = "SELECT deliveries FROM job WHERE job_id = CAST(? AS TEXT)"
+        rows = self._store.query(query, os.fsencode(found.key))
+        return any(found.version in deliveries.split("\n") for (deliveries,) in rows)
 
     def _take_in(self, found: Found) -> None:
         try:
@@ -213,12 +181,6 @@ class Doctor:
 
     def _number(self, query: str, *values: object) -> int:
         return int(self._store.query(query, *values)[0][0])
-
-
-DAMAGED_REMEDY = (
-    "stop 'shoal up' and run 'shoal doctor --fix': it saves what can be read into a new file"
-    " and keeps the old one"
-)
 
 
 def salvage(layout: Layout) -> tuple[Path, int]:

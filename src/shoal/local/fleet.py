@@ -22,7 +22,7 @@ import msgspec
 from shoal.core.errors import EnvironmentBusy
 from shoal.local import processes
 from shoal.local.bells import IDLE, STOP
-from shoal.local.bucket import remove_tree
+from shoal.local.bucket import remove_work
 from shoal.local.layout import Layout
 from shoal.ports import Worker
 
@@ -70,9 +70,7 @@ class LocalFleet:
         try:
             os.ftruncate(fd, 0)  # so that the lock held here does not pass for a worker that lives
             processes.kill_started_by(worker)
-            remove_tree(self._layout.work / worker)
-            for script in self._layout.work.glob(f"{worker}.script.*"):
-                script.unlink(missing_ok=True)
+            remove_work(self._layout, worker)
             for kind in (IDLE, STOP):
                 (self._layout.bells / kind / worker).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -103,9 +101,14 @@ class LocalFleet:
 
     def drain(self) -> None:
         """Ask all workers to leave after what they run."""
+        self.signal(signal.SIGTERM)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all workers."""
         for worker in self.workers():
+            assert worker.pid is not None
             try:
-                os.kill(worker.pid, signal.SIGTERM)
+                os.kill(worker.pid, number)
             except ProcessLookupError:
                 continue  # it has just left
 

@@ -66,18 +66,6 @@ class Layout:
         """Where a worker's current attempt writes its output; a lost worker's last stays there."""
         return self.logs / "live" / f"{worker}.log"
 
-    def find_log(self, job_id: str, token: Token, worker: str | None) -> Path | None:
-        """The output of an attempt, wherever it is; None when there was none.
-
-        Args:
-            job_id, token: the attempt.
-            worker: the one that has not put the output into its own place; None when all is there.
-        """
-        path = self.log_path(job_id, token)
-        if not path.exists() and worker is not None:
-            path = self.live_log_path(worker)
-        return path if path.exists() else None
-
 
 def sync_folder(folder: Path) -> None:
     """Put a folder's entries on disk."""

@@ -21,7 +21,7 @@ from shoal.core.job import (
 from shoal.core.spec import spec_json, stored_spec
 from shoal.local.schema import DAMAGED_REMEDY
 
-RUN_COLUMNS = "run, priority, submitted_at, delivery_id, spec"
+RUN_COLUMNS = "run, priority, submitted_at, deliveries, spec"
 STATE_COLUMNS = (
     "status, attempt, failures, interruptions, not_before,"
     " worker, started_at, lease_until, finished_at, reason, exit_code"
@@ -38,7 +38,7 @@ _STATUS_TEXTS = {Queued: "Queued", Started: "Started"}
 def run_row(job: Job) -> tuple[Any, ...]:
     """What a new run sets, in the order of RUN_COLUMNS."""
     spec = job.spec
-    return (job.run, spec.priority, job.submitted_at, job.delivery_id, spec_json(spec))
+    return (job.run, spec.priority, job.submitted_at, "\n".join(job.deliveries), spec_json(spec))
 
 
 def state_row(job: Job) -> tuple[Any, ...]:
@@ -92,7 +92,7 @@ def job_of(row: Sequence[Any]) -> Job:
 
 
 def _job_of(row: Sequence[Any]) -> Job:
-    run, _priority, submitted_at, delivery_id, spec, status, attempt, failures = row[:8]
+    run, _priority, submitted_at, deliveries, spec, status, attempt, failures = row[:8]
     interruptions, not_before, worker, started_at, lease_until, finished_at = row[8:14]
     _check_numbers(run + attempt + failures + interruptions, submitted_at, not_before)
     state: Queued | Started | Finished
@@ -105,7 +105,8 @@ def _job_of(row: Sequence[Any]) -> Job:
         _check_numbers(finished_at)
         state = Finished(Status(status), _text(row[14]), row[15], finished_at)
     counters = (attempt, failures, interruptions)
-    return Job(stored_spec(spec), delivery_id, run, *counters, submitted_at, state)
+    names = tuple(deliveries.split("\n"))
+    return Job(stored_spec(spec), names, run, *counters, submitted_at, state)
 
 
 def attempt_row(attempt: Attempt) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from shoal.core.errors import BucketError
 from shoal.core.job import Job
 from shoal.core.spec import POWERSHELL_DOCUMENT, SHELL_DOCUMENT, JobSpec
 from shoal.local import processes
-from shoal.local.bucket import LocalBucket, Manifest, remove_tree, version_of
+from shoal.local.bucket import LocalBucket, Manifest, remove_tree, remove_work, version_of
 from shoal.local.layout import Layout
 from shoal.ports import Attention, Beat, no_beat
 
@@ -322,9 +322,7 @@ class LocalRunner:
     def close(self) -> None:
         """Leave nothing behind but logs."""
         os.chdir(self._home)
-        remove_tree(self._work)
-        for script in self._layout.work.glob(f"{self._work.name}.script.*"):
-            script.unlink(missing_ok=True)
+        remove_work(self._layout, self._worker)
         os.close(self._no_input)
         os.close(self._output)
         Path(self._live_log).unlink(missing_ok=True)

@@ -31,7 +31,7 @@ CREATE TABLE job(
     priority INTEGER NOT NULL,
     not_before REAL NOT NULL,       -- Queued: 0 is ready, else a time to wait for
     submitted_at REAL NOT NULL,
-    delivery_id TEXT NOT NULL,
+    deliveries TEXT NOT NULL,       -- a line each, the newest first
     worker TEXT,                    -- Started: the lease
     started_at REAL,
     lease_until REAL,
@@ -149,7 +149,10 @@ DAMAGE = (
 )
 """What SQLite says of a file that it finds sound, but that does not hold what we wrote."""
 
-DAMAGED_REMEDY = "run 'shoal doctor --fix': it saves what can be read into a new file"
+DAMAGED_REMEDY = (
+    "stop 'shoal up' and run 'shoal doctor --fix': it saves what can be read into a new file"
+    " and keeps the old one"
+)
 
 
 @contextmanager

@@ -210,20 +210,3 @@ def _is_written(path: str) -> bool | None:
     finally:
         os.close(fd)
     return False
-
-
-def problem_with(path: str) -> str | None:
-    """Why a file that is to start a job can't, or None."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return "is gone again"
-    except OSError as error:
-        return f"can't be read ({error.strerror})"
-    if stat.S_ISLNK(status.st_mode):
-        return "is a link"
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a plain file"
-    if status.st_size == 0:
-        return "is empty"
-    return None

@@ -6,13 +6,12 @@ stands for the transaction; a change is written on the same condition as in any 
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from shoal.core.confirm import Outcome
 from shoal.core.errors import JobNotFound, NotAllowed, StaleToken
+from shoal.core.glob import matcher
 from shoal.core.job import Attempt, Job, Queued, Settlement, Started, Status
 from shoal.core.lifecycle import (
     Cancelled,
@@ -30,9 +29,6 @@ from shoal.core.lifecycle import (
 )
 from shoal.core.spec import refused_json, spec_json
 from shoal.ports import Backlog, Counts, Submission, SubmitReport
-
-_SET = re.compile(r"\[([!^]?+)(\]?+[^\]]*+\])")
-"""A set of characters in a glob; negated by `!` as in a shell, or by `^` as in a regex."""
 
 
 class MemoryStore:
@@ -192,7 +188,7 @@ class MemoryStore:
     def jobs(
         self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
     ) -> list[Job]:
-        matches = _matcher("*" if pattern is None else pattern)
+        matches = matcher("*" if pattern is None else pattern)
         with self._lock:
             found = [
                 job
@@ -258,8 +254,3 @@ class MemoryStore:
     ) -> None:
         cursor = len(self._settlements) + 1
         self._settlements.append(Settlement(cursor, job_id, run, status, reason, now, job))
-
-
-def _matcher(pattern: str) -> Callable[[str], object]:
-    glob = _SET.sub(lambda found: f"[{'!' if found[1] else ''}{found[2]}", pattern)
-    return re.compile(fnmatch.translate(glob)).match

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shoal.core.confirm import Outcome
-from shoal.core.job import Ending, Job, Status, Token
+from shoal.core.job import KEPT_DELIVERIES, Ending, Job, Status, Token
 from shoal.ports import Submission
 
 
@@ -35,6 +35,13 @@ class Observed:
     worker: str = ""
     lease_until: float = 0.0
     endings: list[tuple[Token, Ending]] = field(default_factory=list)
+    earlier: list[Submission] = field(default_factory=list)
+    """What led to its earlier runs, the newest first."""
+
+    @property
+    def remembered(self) -> list[Submission]:
+        """The deliveries that would be recognised."""
+        return [self.submission, *self.earlier][:KEPT_DELIVERIES]
 
     @property
     def job_id(self) -> str:
@@ -93,13 +100,14 @@ class Observer:
             self.jobs[submission.spec.job_id] = Observed(submission, age=len(self.jobs))
             self.runs += 1
             return True
-        if job.submission.delivery_id == submission.delivery_id:
+        if submission.delivery_id in [known.delivery_id for known in job.remembered]:
             return False
         if job.is_live:
             is_direct = submission.spec.executable is None
             if is_direct and job.submission.spec == submission.spec:
                 return False
             self.cancelled(job)
+        job.earlier.insert(0, job.submission)
         job.submission = submission
         self.started_over(job)
         return True

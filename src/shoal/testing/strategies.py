@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shoal.core.spec import MAX_PRIORITY, JobSpec
+from shoal.core.spec import MAX_PRIORITY, SCRIPT_DOCUMENTS, JobSpec
 
 AWKWARD_IDS = (
     "a b",
@@ -64,7 +64,6 @@ def specs(draw: st.DrawFn) -> JobSpec:
             optional={
                 "retry": st.integers(0, 1000),
                 "job_success_string": text(),
-                "ssm_document": text(),
                 "timeout": st.floats(0, 1e9, exclude_min=True, exclude_max=True),
                 "environment": st.dictionaries(environment_names, plain_text(), max_size=3),
                 "required_files": st.lists(key_paths(), max_size=3).map(tuple),
@@ -73,10 +72,19 @@ def specs(draw: st.DrawFn) -> JobSpec:
             },
         )
     )
-    if draw(st.booleans()):
+    kind = draw(st.sampled_from(("commands", "executable", "document")))
+    if kind == "document":
+        lists = st.lists(text(), max_size=2).map(tuple)
+        fields["ssm_document"] = draw(text().filter(lambda name: name not in SCRIPT_DOCUMENTS))
+        fields["parameters"] = draw(st.dictionaries(text(), lists, max_size=2))
+    else:
+        fields |= draw(
+            st.fixed_dictionaries({}, optional={"ssm_document": st.sampled_from(SCRIPT_DOCUMENTS)})
+        )
+    if kind == "commands":
         fields["commands"] = draw(st.lists(plain_text(), min_size=1, max_size=3).map(tuple))
         fields |= draw(st.fixed_dictionaries({}, optional={"folder": key_paths()}))
-    else:
+    elif kind == "executable":
         folder, _, name = draw(key_paths().filter(lambda path: "/" in path)).rpartition("/")
         fields |= {"folder": folder, "executable": name}
     return JobSpec(**fields)

@@ -29,6 +29,9 @@ HOPELESS = Outcome(False, "no such interpreter", None, retry_helps=False)
 class StoreTests:
     """Base of every part of the suite."""
 
+    exact_order = True
+    """Whether jobs of equal priority are claimed just in their order, as well as about in it."""
+
     @pytest.fixture
     def make_store(self) -> Iterator[MakeStore]:
         """The backend's way to open stores; what was opened is closed after the test."""

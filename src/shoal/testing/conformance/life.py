@@ -24,10 +24,11 @@ class WholeLife(StoreTests):
         """Whatever users, workers, crashes and late reports do, in any order, no job is lost, none
         is settled twice, and every counter is what happened."""
         numbers = count()
+        exact_order = self.exact_order
 
         class Life(JobLife):
             def __init__(self) -> None:
                 name = f"life {next(numbers)}"
-                super().__init__(make_store(name), make_store(name))
+                super().__init__(make_store(name), make_store(name), exact_order=exact_order)
 
         run_state_machine_as_test(Life, settings=self.life_settings)

@@ -96,6 +96,19 @@ class Submitting(StoreTests):
         assert store.submit([submission("a")], NOW + 5) == SubmitReport(0, 1)
         assert snapshot(store) == before
 
+    @pytest.mark.parametrize("status", Status)
+    def test_a_delivery_of_an_earlier_run_counts_once(
+        self, store: JobStore, status: Status
+    ) -> None:
+        """A delivery that led to an earlier run changes nothing when it comes late once more."""
+        store.submit([submission("a", "first", commands=["false"])], NOW)
+        settle(store, claim(store), BAD)
+        bring_to(store, "a", status)
+        before = snapshot(store)
+        late = submission("a", "first", commands=["false"])
+        assert store.submit([late], NOW + 5) == SubmitReport(0, 1)
+        assert snapshot(store) == before
+
     @pytest.mark.parametrize("status", LIVE)
     def test_the_same_content_is_no_news_to_a_live_job(
         self, store: JobStore, status: Status
@@ -178,7 +191,9 @@ class Submitting(StoreTests):
         assert store.counts().by_status[Status.QUEUED] == store.counts().total == 25_000
         assert store.job("job 24999").submitted_at == NOW + 1
         claimed = [claim(store, now=NOW + 1).job_id for _ in range(5)]
-        assert claimed == ["job 500", "job 12000", "job 0", "job 1", "job 2"]
+        assert len(set(claimed)) == 5
+        if self.exact_order:
+            assert claimed == ["job 500", "job 12000", "job 0", "job 1", "job 2"]
 
     def test_bulk_submission_replaces_what_has_changed(self, store: JobStore) -> None:
         """Within one call, later content of a job replaces what came before."""

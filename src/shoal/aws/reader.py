@@ -1,0 +1,217 @@
+"""The reading half of the job store on AWS.
+
+Lists and counts come from an index, which is a moment behind the table; a job by its id is exact.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from shoal.aws import items
+from shoal.aws.items import BY_LISTING, BY_TURN, Item, text
+from shoal.aws.objects import Objects
+from shoal.aws.settled import read_settlements
+from shoal.aws.table import BATCH_GET, Table
+from shoal.aws.workers import Assignment, Workers
+from shoal.core.errors import JobNotFound, SpecError
+from shoal.core.glob import matcher
+from shoal.core.job import Attempt, Job, Settlement, Started, Status, Token
+from shoal.core.spec import check_job_id
+from shoal.ports import Backlog, Counts
+
+CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 6})
+"""A call that gets no answer is repeated; all our writes may be."""
+
+STOPPED_ALREADY = ("InvalidCommandId", "InvalidInstanceId")
+
+
+class StoreReader:
+    """What can be known about jobs.
+
+    Args:
+        session: of boto3.
+        jobs_table: the table anybody can read.
+        records_table: of workers and settlements.
+        queue: the job queue's name.
+    """
+
+    def __init__(self, session: Any, jobs_table: str, records_table: str, queue: str) -> None:
+        self.queue = queue
+        self._session = session
+        self._known_clients: dict[str, Any] = {}
+        dynamodb = self._clients("dynamodb")
+        self._jobs = Table(dynamodb, jobs_table, ("job_id",))
+        self._records = Table(dynamodb, records_table, ("pk", "sk"))
+        self._objects = Objects(self._records, queue)
+        self.workers = Workers(self._records)
+
+    def _clients(self, service: str) -> Any:
+        """A client, made when it is first needed."""
+        if service not in self._known_clients:
+            client = self._session.client(service, config=CONFIG)
+            self._known_clients[service] = client
+        return self._known_clients[service]
+
+    # --- jobs -------------------------------------------------------------------------------
+
+    def job(self, job_id: str) -> Job:
+        return items.job_of(self._item(job_id))
+
+    def jobs(
+        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+    ) -> list[Job]:
+        matches = matcher("*" if pattern is None else pattern)
+        streams = [self._listed(status, backwards=True) for status in statuses or Status]
+        newest = heapq.merge(*streams, key=lambda item: -int(item["place"]["N"]))
+        ids = (item["job_id"]["S"] for item in newest if matches(item["job_id"]["S"]))
+        found: list[Job] = []
+        # Between the two reads a job may have changed its status, or been listed under two.
+        distinct = islice(dict.fromkeys(ids), limit)
+        while page := list(islice(distinct, BATCH_GET)):
+            whole = {
+                item["job_id"]["S"]: items.job_of(item)
+                for item in self._jobs.get_many([(job_id,) for job_id in page])
+            }
+            found += [whole[job_id] for job_id in page if job_id in whole]
+        return [job for job in found if not statuses or job.status in statuses]
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        try:
+            item = self._item(job_id)
+        except JobNotFound:
+            return []
+        return [record.attempt for record in items.attempts_of(item)]
+
+    def output_tail(self, job_id: str) -> str:
+        """The end of the output of the last attempt that ended, as the table shows it."""
+        return str(self._item(job_id).get("Output_Logs", text(""))["S"])
+
+    def counts(self) -> Counts:
+        return Counts({status: self._number(status) for status in Status})
+
+    def backlog(self, now: float, at_most: int) -> Backlog:
+        started = self._number(Status.STARTED)
+        queued = self._number(Status.QUEUED, at_most + self._delayed(now, at_most))
+        if self.is_paused():
+            return Backlog(0, started, None, min(at_most, self._number(Status.QUEUED, at_most)))
+        later = self._jobs.query(
+            "waiting = :queue AND turn BETWEEN :now AND :low",
+            {
+                ":queue": text(self.queue),
+                ":now": text(items.due(now) + "~"),
+                ":low": text(items.LOW),
+            },
+            index=BY_TURN,
+            page=1,
+        )
+        next_due = next((float(item["turn"]["S"].split()[1]) for item in later), None)
+        ready = queued - self._delayed(now, at_most)
+        return Backlog(max(0, min(ready, at_most)), started, next_due)
+
+    def _delayed(self, now: float, at_most: int) -> int:
+        """How many jobs wait for the end of their back-off."""
+        return self._jobs.count(
+            "waiting = :queue AND turn BETWEEN :now AND :low",
+            {
+                ":queue": text(self.queue),
+                ":now": text(items.due(now) + "~"),
+                ":low": text(items.LOW),
+            },
+            index=BY_TURN,
+        )
+
+    def settlements(self, after: int, limit: int) -> list[Settlement]:
+        return read_settlements(self._records, self.queue, after, limit)
+
+    def is_paused(self) -> bool:
+        return self._records.get(f"queue {self.queue}", "paused") is not None
+
+    # --- objects ----------------------------------------------------------------------------
+
+    def results(self, job_id: str) -> list[str]:
+        return self._objects.results(job_id)
+
+    def starts_no_job(self, key: str, version: str) -> bool:
+        return self._objects.is_known(key, version)
+
+    # --- attempts that run ------------------------------------------------------------------
+
+    def assignment(self, worker: str) -> Assignment | None:
+        """What a worker runs, as far as is written down."""
+        return self.workers.get(worker)
+
+    def command_id(self, job_id: str, token: Token, worker: str | None = None) -> str | None:
+        """The SSM command of an attempt.
+
+        Args:
+            job_id: of the job.
+            token: of the attempt.
+            worker: that runs it, when known; else it is looked up.
+        """
+        if worker is None:
+            found = self.ran_as(job_id, token)
+            return found[0] if found else None
+        assignment = self.workers.get(worker)
+        if assignment is None or (assignment.job_id, assignment.token) != (job_id, str(token)):
+            return None
+        return assignment.command_id
+
+    def ran_as(self, job_id: str, token: Token) -> tuple[str, str] | None:
+        """The SSM command of an attempt, and its worker; None: it was never sent."""
+        item = self._item(job_id)
+        job = items.job_of(item)
+        if isinstance(job.state, Started) and job.token == token:
+            worker = job.state.lease.worker
+            command_id = self.command_id(job_id, token, worker)
+            return (command_id, worker) if command_id else None
+        for record in items.attempts_of(item):
+            if record.attempt.token == token and record.command_id is not None:
+                return record.command_id, record.attempt.worker
+        return None
+
+    def stop(self, job_id: str, worker: str, token: Token) -> None:
+        """End an attempt that runs. What could not be ended is, when its lease is renewed next."""
+        command_id = self.command_id(job_id, token, worker)
+        if command_id is None:
+            return
+        try:
+            self._clients("ssm").cancel_command(CommandId=command_id, InstanceIds=[worker])
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in STOPPED_ALREADY:
+                raise
+
+    # --- pieces -----------------------------------------------------------------------------
+
+    def _item(self, job_id: str) -> Item:
+        try:
+            item = self._jobs.get(check_job_id(job_id))
+        except SpecError:
+            item = None
+        if item is None:
+            raise JobNotFound(f"there is no job {job_id!r}", "'shoal status' lists them")
+        return item
+
+    def _listed(self, status: Status, *, backwards: bool = False) -> Iterator[Item]:
+        return self._jobs.query(
+            "listing = :listing",
+            {":listing": text(items.listing(self.queue, status))},
+            index=BY_LISTING,
+            backwards=backwards,
+        )
+
+    def _started(self) -> Iterator[Item]:
+        return self._listed(Status.STARTED)
+
+    def _number(self, status: Status, at_most: int | None = None) -> int:
+        return self._jobs.count(
+            "listing = :listing",
+            {":listing": text(items.listing(self.queue, status))},
+            index=BY_LISTING,
+            at_most=at_most,
+        )
