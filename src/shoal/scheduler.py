@@ -7,15 +7,13 @@ It knows one worker and nothing of the others; what they share is the store. The
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic
-
 import msgspec
 
 from shoal.core.backoff import backoff_s
 from shoal.core.confirm import Ended, confirm
 from shoal.core.errors import BucketError, StaleToken, StoreBusy, StoreFull
 from shoal.core.job import Job, Started
-from shoal.ports import Beat, Clock, JobStore, R, Runner
+from shoal.ports import Clock, JobStore, R, Runner
 from shoal.settings import Settings
 
 
@@ -63,13 +61,12 @@ class Heartbeat:
             self.due_at = now + self._lease_s / 3
 
 
-class Scheduler(Generic[R]):
+class Scheduler:
     """The scheduler of one worker.
 
     Args:
         worker: the worker's name.
         store: the queue and table that all workers share.
-        runner: starts attempts on this worker.
         clock: the time.
         settings: of the environment.
         random: gives numbers in [0, 1), to spread retries.
@@ -79,14 +76,12 @@ class Scheduler(Generic[R]):
         self,
         worker: str,
         store: JobStore,
-        runner: Runner[R],
         clock: Clock,
         settings: Settings,
         random: Callable[[], float],
     ) -> None:
         self.worker = worker
         self._store = store
-        self._runner = runner
         self._clock = clock
         self._settings = settings
         self._random = random
@@ -99,15 +94,6 @@ class Scheduler(Generic[R]):
         """When a job that backs off becomes ready."""
         return self._store.backlog(self._clock.now(), 1).next_due
 
-    def start_job(self, job: Job, beat: Beat) -> R | Ended:
-        """Start an attempt.
-
-        Raises:
-            OSError: this worker can't start any.
-            StaleToken: the job was lost while it was staged in.
-        """
-        return self._runner.start(job, beat)
-
     def timeout_s(self, job: Job) -> float | None:
         """How long an attempt of the job may run."""
         return job.spec.timeout or self._settings.timeout_s or None
@@ -116,17 +102,17 @@ class Scheduler(Generic[R]):
         """What keeps the lease of a job that was just claimed."""
         return Heartbeat(job, self._store, self._clock, self._settings.lease_s)
 
-    def stage_out(self, heart: Heartbeat, running: R, ended: Ended) -> Ended:
+    def stage_out(self, runner: Runner[R], heart: Heartbeat, running: R, ended: Ended) -> Ended:
         """Bring the results to the job folder; what can't be brought counts against the attempt.
 
         Raises:
             StaleToken: the job is ours no more; nothing was staged out.
         """
         try:
-            results = self._runner.results(running, heart)
+            results = runner.results(running, heart)
             if results:
                 self._store.record_results(heart.job, results)
-                self._runner.stage_out(running, heart)
+                runner.stage_out(running, heart)
         except BucketError as refused:
             return msgspec.structs.replace(ended, problem=str(refused), retry_helps=False)
         return ended

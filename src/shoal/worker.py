@@ -26,7 +26,7 @@ class WorkerLoop(Generic[R]):
 
     Args:
         scheduler: of this worker.
-        runner: the same that the scheduler starts attempts with.
+        runner: starts attempts on this worker.
         attention: what may interrupt waiting.
         clock: the time.
         settings: of the environment.
@@ -34,7 +34,7 @@ class WorkerLoop(Generic[R]):
 
     def __init__(
         self,
-        scheduler: Scheduler[R],
+        scheduler: Scheduler,
         runner: Runner[R],
         attention: Attention,
         clock: Clock,
@@ -69,13 +69,15 @@ class WorkerLoop(Generic[R]):
             OSError: the worker can't do its part.
         """
         heart = self._scheduler.heartbeat(job)
-        running = self._scheduler.start_job(job, heart)
+        running = self._runner.start(job, heart)
         if isinstance(running, Ended):
             return self._settle(heart.job, running)
         try:
             ended = self._see_through(heart, running)
             if job.spec.folder is not None:
-                ended = self._insist(self._scheduler.stage_out, heart, running, ended)
+                ended = self._insist(
+                    self._scheduler.stage_out, self._runner, heart, running, ended
+                )
             return self._settle(heart.job, ended)
         finally:
             self._runner.discard(running)

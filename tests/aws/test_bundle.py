@@ -31,7 +31,7 @@ for name in names:
     importlib.import_module(name)
 for name, module in list(sys.modules.items()):
     if name.partition(".")[0] in ("shoal", "msgspec"):
-        assert module.__file__.startswith(bundle), module
+        assert (module.__file__ or list(module.__path__)[0]).startswith(bundle), module
 print(len(names))
 """
 

@@ -163,11 +163,10 @@ def test_what_a_job_leaves_running_ends_with_it(machine: Machine) -> None:
 
 def test_a_killed_attempt_is_cleared_away_by_the_next(machine: Machine) -> None:
     """After SIGKILL, as the agent sends it, the next attempt ends what is left and removes it."""
-    machine.put(
-        "jobs/1/run.sh", f"touch {machine.working_directory}/new; setsid sleep 60 & sleep 60"
-    )
+    new = machine.working_directory / "new"
+    machine.put("jobs/1/run.sh", f"setsid sh -c 'echo > {new}; exec sleep 60' & sleep 60")
     killed = machine.start(job(folder="jobs/1", executable="run.sh"))
-    _until(lambda: (machine.working_directory / "new").exists() and len(_marked(machine)) >= 3)
+    _until(new.exists)
     os.killpg(killed.pid, 9)
     with killed:
         killed.wait(timeout=30)

@@ -18,13 +18,16 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from .faults import Faults, Plan
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -85,8 +88,7 @@ class Emulator:
             "IOT_MTLS_ENABLED": "0",
             "LAMBDA_WARM_TTL_SECONDS": "3600",
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "1",
-            "AWS_ENDPOINT_URL_SSM": self.machines_url,
-            "AWS_ENDPOINT_URL_AUTO_SCALING": self.machines_url,
+            **self._machines_env(),
         }
         main = Path(__file__).with_name("emulator_main.py")
         with self._log.open("wb") as log:
@@ -171,13 +173,32 @@ class Emulator:
         """The environment in which a user's programs reach this account as administrator."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ENDPOINT_URL_SSM": self.machines_url,
-            "AWS_ENDPOINT_URL_AUTO_SCALING": self.machines_url,
+            **self._machines_env(),
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def _machines_env(self) -> dict[str, str]:
+        names = ("AWS_ENDPOINT_URL_SSM", "AWS_ENDPOINT_URL_AUTO_SCALING")
+        return dict.fromkeys(names, self.machines_url)
+
+    @contextmanager
+    def faults(self, plan: Plan | None = None) -> Iterator[Faults]:
+        """Let all that functions ask of AWS meet faults; by default one in ten of their requests.
+
+        Functions' processes start anew at both ends. For others than functions there is
+        `Faults.environment`.
+        """
+        upstreams = {"AWS_ENDPOINT_URL": self.url, **self._machines_env()}
+        with Faults(upstreams, plan or Plan(), self.folder / "faults.log") as faults:
+            self.hook("environment", dict(faults.environment), timeout_s=120)
+            try:
+                yield faults
+            finally:
+                plain = {"AWS_ENDPOINT_URL": None, **self._machines_env()}
+                self.hook("environment", plain, timeout_s=120)
 
     def logs(self) -> str:
         """What the emulator has printed so far, functions' own lines among it."""

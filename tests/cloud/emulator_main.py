@@ -9,6 +9,8 @@ Runs as a program; `emulator.py` starts it. What is changed, and why:
 - The state machine's role must allow `lambda:InvokeFunction` and `states:StartExecution`.
 - Log groups are named in permissions as on AWS: `log-group:NAME:*`, or with `:log-stream:NAME`.
 - A group that has a MixedInstancesPolicy keeps its launch template, group after group.
+- The loopback interface counts as TLS: bucket policies refuse what comes without it.
+- Batches of SQS messages need the permission for one message, as on AWS.
 - Waiting for a silent function's log lines ends after 5 ms and not after 50.
 
 The hooks (`/_harness/...`) serve tests only: they count calls of functions, say what instances and
@@ -32,7 +34,7 @@ from typing import Any
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 from ministack import app  # noqa: E402
-from ministack.core import iam_actions, lambda_runtime, responses  # noqa: E402
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses  # noqa: E402
 from ministack.core.iam_evaluator import (  # noqa: E402
     AuthError,
     EvalContext,
@@ -56,6 +58,28 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 # ---- closer to AWS --------------------------------------------------------------------------
 
 eventbridge._put_events.__defaults__ = (True,)
+
+_action_from_target = iam_actions._action_from_target
+
+
+def _action(headers: dict[str, str]) -> str | None:
+    action: str | None = _action_from_target(headers)
+    one = (action or "").removesuffix("Batch")
+    return one if one in ("SendMessage", "DeleteMessage", "ChangeMessageVisibility") else action
+
+
+iam_actions._action_from_target = _action
+
+_resolve_condition_key = iam_evaluator._resolve_condition_key
+
+
+def _resolve(key: str, context: EvalContext) -> Any:
+    if key.lower() == "aws:securetransport":
+        return "true"
+    return _resolve_condition_key(key, context)
+
+
+iam_evaluator._resolve_condition_key = _resolve
 lambda_runtime.Worker._drain_stderr_bounded.__defaults__ = (0.005, 0.002, 0.250)
 
 _role: contextvars.ContextVar[str] = contextvars.ContextVar("state_machine_role", default="")

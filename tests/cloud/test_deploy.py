@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from shoal.aws.bundle import build_bundle
+from shoal.aws.stacks.templates import read_templates
 
 from .emulator import Emulator
 from .machines import Machines
@@ -163,7 +166,7 @@ def test_parameters_that_are_not_given_keep_their_values(user: User) -> None:
     assert user.parameters("t-keep-scheduler") == {"TimeoutJob": "100", "Colour": "a=b"}
     assert user.parameters("t-keep")["MaxInstancesAllowed"] == "7"
     url = user.client("sqs").get_queue_url(QueueName="t-keep-scheduler-job-queue")["QueueUrl"]
-    assert user.client("sqs").list_queue_tags(QueueUrl=url)["Tags"] == {"colour": "a=b"}
+    assert user.client("sqs").list_queue_tags(QueueUrl=url)["Tags"]["colour"] == "a=b"
 
 
 def test_a_new_bundle_reaches_the_functions(user: User, tmp_path: Path) -> None:
@@ -206,13 +209,12 @@ def test_a_dry_run_shows_the_changes_and_makes_none(user: User) -> None:
 
 def test_a_failure_tells_the_reason_and_leaves_nothing(user: User) -> None:
     """The reason of the resource that failed first is printed; the next deployment works."""
-    (user.templates / "scheduler.template.yaml").write_text(
-        SCHEDULER.replace("Runtime: python3.13", "Runtime: python3.13\n      Role: nobody")
-    )
+    make_slow(user.templates, 1)
     said = user.deploy("t-bad", code=1)
     last = said.err.splitlines()[-1]
-    assert last.startswith("shoal: stack t-bad-scheduler: Function (AWS::Lambda::Function)")
-    assert "nobody" in last
+    slow = "Slow (AWS::CloudFormation::WaitCondition)"
+    assert last.startswith(f"shoal: stack t-bad-scheduler: {slow} ended as CREATE_FAILED (")
+    assert "timed out" in last
     assert "nothing is left of it" in last
     assert not [name for name in user.stacks() if name.startswith("t-bad")]
     (user.templates / "scheduler.template.yaml").write_text(SCHEDULER)
@@ -234,12 +236,10 @@ def test_what_cloudformation_finds_beforehand_is_told(user: User) -> None:
 def test_an_update_that_fails_leaves_things_as_they_were(user: User) -> None:
     """The reason is printed, and the old values are in force."""
     user.deploy("t-up", "--part", "scheduler")
-    (user.templates / "scheduler.template.yaml").write_text(
-        SCHEDULER.replace("Runtime: python3.13", "Runtime: python3.13\n      Role: nobody")
-    )
+    make_slow(user.templates, 1)
     words = ("t-up", "--part", "scheduler", "--parameter", "Colour=blue")
     last = user.deploy(*words, code=1).err.splitlines()[-1]
-    assert "Function (AWS::Lambda::Function)" in last
+    assert "Slow (AWS::CloudFormation::WaitCondition) ended as UPDATE_FAILED" in last
     assert "it is as it was before" in last
     assert user.parameters("t-up")["Colour"] == "red"
 
@@ -253,22 +253,20 @@ def test_a_template_that_is_refused_makes_no_stack(user: User) -> None:
 
 def test_a_stack_that_others_failed_to_make_is_named_with_the_remedy(user: User) -> None:
     """ROLLBACK_COMPLETE can't be updated: the error says how to go on, and that works."""
-    _roll_back(user)
+    make_slow(user.templates, 1)
+    text = (user.templates / "scheduler.template.yaml").read_text()
+    user.client("cloudformation").create_stack(
+        StackName="t-rolled",
+        TemplateBody=text.partition("  Function:")[0],
+        Capabilities=["CAPABILITY_AUTO_EXPAND"],
+    )
     wait_for_status(user, "t-rolled", "ROLLBACK_COMPLETE")
     said = user.deploy("t-rolled", "--part", "scheduler", code=2)
     assert "is ROLLBACK_COMPLETE" in said.err
     assert "'shoal destroy t-rolled'" in said.err
     user.destroy("t-rolled")
+    (user.templates / "scheduler.template.yaml").write_text(SCHEDULER)
     user.deploy("t-rolled", "--part", "scheduler")
-
-
-def _roll_back(user: User) -> None:
-    text = SCHEDULER.partition("  Function:")[0] + "  Bad:\n    Type: AWS::Lambda::Function\n"
-    text += "    Properties: {Role: x, Code: {S3Bucket: t-no, S3Key: x}, Handler: a.b,"
-    text += " Runtime: python3.13}\n"
-    user.client("cloudformation").create_stack(
-        StackName="t-rolled", TemplateBody=text, Capabilities=["CAPABILITY_AUTO_EXPAND"]
-    )
 
 
 def test_a_deployment_that_was_interrupted_goes_on(user: User) -> None:
@@ -395,30 +393,41 @@ def _in_service(scaling: Any, group: str, count: int) -> list[str]:
         time.sleep(0.05)
 
 
-def test_more_objects_than_one_call_deletes(user: User) -> None:
-    """Deleting goes on until the bucket is empty."""
+def test_destroying_goes_on_where_it_was_interrupted(user: User) -> None:
+    """Interrupted while it empties a bucket with more objects than one call deletes, it goes on."""
     user.deploy("t-many", "--part", "scheduler")
-    bucket = f"t-many-{user.emulator.account}-logs"
-    for number in range(1_100):
-        user.client("s3").put_object(Bucket=bucket, Key=f"{number}", Body=b"")
-    assert "1,100 objects deleted" in user.destroy("t-many").err
+    s3, bucket = user.client("s3"), f"t-many-{user.emulator.account}-logs"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda at: s3.put_object(Bucket=bucket, Key=f"{at}"), range(2_100)))
+    child = user.start("destroy", "t-many", "--yes")
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line == "1,000 objects deleted\n":
+            child.send_signal(signal.SIGINT)
+            break
+    child.communicate()
+    assert child.wait(PATIENCE_S) == 130
+    assert "t-many" in user.stacks()
+    left = sum(
+        len(page.get("Versions", ()))
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    )
+    assert f"{left:,} objects deleted\n" in user.destroy("t-many").err
+    assert "t-many" not in user.stacks()
 
 
-@pytest.mark.parametrize("gone", ["objects", "bucket", "fleet"])
-def test_destroying_again_goes_on_where_it_was_interrupted(user: User, gone: str) -> None:
-    """Whatever an earlier run has deleted already, the rest goes."""
+@pytest.mark.parametrize("gone", ["bucket", "table", "fleet"])
+def test_what_is_gone_already_is_no_hindrance(user: User, gone: str) -> None:
+    """Whatever an earlier run, or somebody else, has deleted already, the rest goes."""
     user.deploy("t-half")
-    bucket = f"t-half-{user.emulator.account}-drop-job-files"
     if gone == "fleet":
         user.destroy("t-half", "--part", "fleet")
         assert [name for name in user.stacks() if name[:2] == "t-"] == ["t-half-scheduler"]
     elif gone == "bucket":
+        bucket = f"t-half-{user.emulator.account}-drop-job-files"
         user.client("s3").delete_bucket(Bucket=bucket)
     else:
-        # Deleted behind our back while it is not empty: the stack is left DELETE_FAILED.
-        user.client("s3").put_object(Bucket=bucket, Key="a", Body=b"")
-        user.client("cloudformation").delete_stack(StackName="t-half")
-        wait_for_status(user, "t-half", "DELETE_FAILED")
+        user.client("dynamodb").delete_table(TableName="t-half-scheduler-job-monitoring")
     user.destroy("t-half")
     assert not [name for name in user.stacks() if name.startswith("t-half")]
 
@@ -437,11 +446,39 @@ def test_a_scheduler_that_others_need_stays(user: User) -> None:
     assert not [name for name in user.stacks() if name.startswith("t-")]
 
 
+def test_parameters_are_read_as_cloudformation_does(user: User) -> None:
+    """What deploy reads in Shoal's own templates are their parameters and defaults."""
+    for template in read_templates().values():
+        summary = user.client("cloudformation").get_template_summary(TemplateBody=template.text)
+        theirs = {of["ParameterKey"]: of.get("DefaultValue", "") for of in summary["Parameters"]}
+        ours = {of.name: of.default or "" for of in template.parameters.values()}
+        assert ours == theirs
+
+
 def test_nobody_is_asked_where_nobody_is(user: User) -> None:
     """Without a terminal and without --yes nothing is deleted."""
     user.deploy("t-ask", "--part", "scheduler")
     assert "add --yes" in user.type("destroy", "t-ask", code=2).err
     assert "t-ask" in user.stacks()
+
+
+@pytest.mark.parametrize(("typed", "code"), [("t-asked", 0), ("yes", 130), ("", 130)])
+def test_a_person_is_asked_to_type_the_name(user: User, typed: str, code: int) -> None:
+    """On a terminal, only the name itself deletes; all else leaves everything."""
+    user.deploy("t-asked", "--part", "scheduler")
+    ours, its = pty.openpty()
+    child = subprocess.Popen(
+        [SHOAL, "destroy", "t-asked"],
+        env=user.variables,
+        stdin=its,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    os.write(ours, f"{typed}\n".encode())
+    assert child.wait(PATIENCE_S) == code
+    os.close(its)
+    os.close(ours)
+    assert ("t-asked" in user.stacks()) == (code != 0)
 
 
 def test_a_protected_stack_is_refused_before_anything_is_deleted(user: User) -> None:

@@ -139,19 +139,23 @@ class Deployment:
                 refuse_stuck(stack)
                 refuse_other(stack, wanted)
             refuse_missing(wanted, stack)
-            self._refuse_lonely(wanted)
+            self._refuse_lonely(wanted, stack)
             found[wanted.name] = stack
         return found
 
-    def _refuse_lonely(self, wanted: Wanted) -> None:
+    def _refuse_lonely(self, wanted: Wanted, existing: Stack | None) -> None:
         """A fleet needs the scheduler that it names."""
-        key = wanted.parameters.get(TAG_KEY)
-        if wanted.part != "fleet" or key is None or any(of.name == key for of in self._wanted):
+        if wanted.part != "fleet" or any(of.part == "scheduler" for of in self._wanted):
             return
-        if self._stacks.find(key) is None:
+        key = wanted.parameters.get(TAG_KEY)
+        if key is None and existing is not None and not existing.is_empty:
+            return
+        key = key or wanted.template.parameters[TAG_KEY].default
+        if key is not None and self._stacks.find(key) is None:
             raise DeployRefused(
                 f"there is no scheduler stack {key}, which {TAG_KEY} names",
-                f"deploy it first: 'shoal deploy {key} --part scheduler'",
+                f"deploy it first, 'shoal deploy {key} --part scheduler', or name another with"
+                f" --parameter {TAG_KEY}=...",
             )
 
     def _prepare_bucket(self) -> None:

@@ -100,20 +100,28 @@ class AwsFolders:
     # --- out --------------------------------------------------------------------------------
 
     def fetch(self, jobs: Sequence[Job], destination: Path) -> Iterator[Path]:
-        folders = dict.fromkeys(job.spec.folder for job in jobs if job.spec.folder is not None)
+        folders: dict[str, list[str]] = {}
+        for job in jobs:
+            if job.spec.folder is not None:
+                folders.setdefault(job.spec.folder, []).append(job.job_id)
         if not folders:
             return
         bucket = self._get_bucket()
         with ThreadPoolExecutor(THREADS) as pool, aws_errors():
-            for folder in folders:
-                yield from self._fetch_folder(bucket, folder, destination, pool)
+            for folder, job_ids in folders.items():
+                yield from self._fetch_folder(bucket, folder, job_ids, destination, pool)
 
     def _fetch_folder(
-        self, bucket: Bucket, folder: str, destination: Path, pool: ThreadPoolExecutor
+        self,
+        bucket: Bucket,
+        folder: str,
+        job_ids: Sequence[str],
+        destination: Path,
+        pool: ThreadPoolExecutor,
     ) -> Iterator[Path]:
         def is_result(key: str) -> bool:
             look = bucket.look(key)
-            return look is not None and look.is_result
+            return look is not None and any(look.is_result_of(job_id) for job_id in job_ids)
 
         def get(key: str, target: Path) -> None:
             try:

@@ -65,7 +65,7 @@ def _data(spec: JobSpec, place: Place, lays_over: bool) -> list[str]:
     """All that the code needs to know of the job, as assignments; a function sets its variables."""
     texts = {"name": place.folder_name(spec.job_id)}
     if spec.folder is not None:
-        texts["metadata"] = f"{MARK}={place.token}"
+        texts["metadata"] = f"{MARK}={place.folder_name(spec.job_id)}"
         texts["prefix"] = f"{place.bucket}/{spec.folder}/"
         texts["timeout"] = f"{place.timeout_s:.3f}".rstrip("0").rstrip(".")
     if lays_over:

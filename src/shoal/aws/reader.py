@@ -140,6 +140,13 @@ class StoreReader:
     def starts_no_job(self, key: str, version: str) -> bool:
         return self._objects.is_known(key, version)
 
+    # --- workers ----------------------------------------------------------------------------
+
+    def is_going(self, worker: str) -> bool:
+        """Whether a worker was told that it goes away."""
+        note = self.workers.scheduler(worker)
+        return note is not None and note.gone
+
     # --- attempts that run ------------------------------------------------------------------
 
     def assignment(self, worker: str) -> Assignment | None:

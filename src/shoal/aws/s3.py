@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +23,6 @@ REMOVED_AT_ONCE = 1_000
 PIECE_BYTES = 1 << 16
 
 _TRANSFER = TransferConfig(multipart_threshold=64 << 20, use_threads=False)
-_RESULT = re.compile(r"\d+\.\d+")
 _MISSING = ("404", "NoSuchKey", "NotFound")
 
 
@@ -123,8 +121,12 @@ class Look:
 
     @property
     def is_result(self) -> bool:
-        """Whether an attempt has uploaded it: then it carries the fencing token of that."""
-        return _RESULT.fullmatch(self.mark) is not None
+        """Whether an attempt has uploaded it."""
+        return self.mark not in ("", names.SUBMITTED)
+
+    def is_result_of(self, job_id: str) -> bool:
+        """Whether an attempt of this job has uploaded it: several may share a folder."""
+        return self.mark.startswith(f"{names.short_hash(job_id)}-")
 
 
 def version_of(answer: dict[str, Any]) -> str:

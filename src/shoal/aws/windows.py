@@ -87,7 +87,7 @@ def _data(spec: JobSpec, place: Place) -> str:
     milliseconds = min(round(place.timeout_s * 1000), 2**31 - 1)
     return (
         "".join(f"${name} = {expression(text)}\n" for name, text in texts.items())
-        + f"$metadata = @{{ {literal(MARK)} = {literal(place.token)} }}\n"
+        + f"$metadata = @{{ {literal(MARK)} = {literal(place.folder_name(spec.job_id))} }}\n"
         + f"$variables = @{{ {variables} }}\n"
         + f"$required = @({required})\n"
         + f"$milliseconds = {milliseconds}\n"

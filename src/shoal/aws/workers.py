@@ -1,15 +1,14 @@
-"""What each worker is doing: an item a worker, written by the function that starts its attempts.
+"""What each worker is doing: an item that says what it runs, and one that says who schedules it.
 
-It says who waits for the attempt (the task token of the worker's scheduler) and, once the command
-was sent, its id. So a command that ended finds its scheduler, and is never sent twice.
+The first says who waits for the attempt (the task token of the worker's scheduler) and, once the
+command was sent, its id. So a command that ended finds its scheduler, and is never sent twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from shoal.aws.items import Item, number, text
+from shoal.aws.items import Item, Value, number, text
 from shoal.aws.table import Refused, Table
 
 
@@ -33,6 +32,22 @@ class Assignment(NamedTuple):
     sent_at: float
 
 
+class SchedulerNote(NamedTuple):
+    """The scheduler of a worker.
+
+    Args:
+        worker: the instance.
+        queue: whose jobs it runs.
+        group: the Auto Scaling group it is in, or nothing.
+        gone: whether the worker is going away.
+    """
+
+    worker: str
+    queue: str
+    group: str
+    gone: bool = False
+
+
 class Workers:
     """The items of the workers.
 
@@ -43,46 +58,102 @@ class Workers:
     def __init__(self, records: Table) -> None:
         self._records = records
 
+    # --- what it runs -----------------------------------------------------------------------
+
     def get(self, worker: str) -> Assignment | None:
         """The last attempt that was given to a worker."""
-        item = self._records.get(f"worker {worker}", "attempt")
-        return _assignment(worker, item) if item is not None else None
+        item = self._records.get(_partition(worker), "attempt")
+        return _assignment(worker, item) if item is not None and "job_id" in item else None
 
     def assign(self, assignment: Assignment) -> Assignment:
         """Note an attempt before its command is sent, or the new task token of one that was.
 
         Returns:
-            What is written now: its `command_id` is that of the command, when it was sent before.
+            The same assignment when it is new. Else what was written before, with its `sent_at`
+            and with the id of its command when that was sent.
         """
-        key = (f"worker {assignment.worker}", "attempt")
-        same = {"job_id": text(assignment.job_id), "token": text(assignment.token)}
-        try:
-            self._records.update(key, sets={"task_token": text(assignment.task_token)}, expect=same)
-        except Refused:
-            self._records.put(
-                {
-                    **self._records.key(*key),
-                    **same,
-                    "task_token": text(assignment.task_token),
-                    "sent_at": number(assignment.sent_at),
-                }
-            )
-            return assignment
-        known = self.get(assignment.worker)
-        assert known is not None
-        return known
+        key = (_partition(assignment.worker), "attempt")
+        same = _attempt(assignment)
+        waits = {"task_token": text(assignment.task_token)}
+        while True:
+            item = self._records.get(*key)
+            try:
+                if item is None or any(item.get(name) != value for name, value in same.items()):
+                    self._records.update(
+                        key,
+                        sets={**same, **waits, "sent_at": number(assignment.sent_at)},
+                        removes=["command_id"],
+                        expect={name: item.get(name) if item else None for name in same},
+                    )
+                    return assignment
+                self._records.update(key, sets=waits, expect=dict(same))
+            except Refused:
+                continue
+            return _assignment(assignment.worker, {**item, **waits})
 
     def sent(self, assignment: Assignment, command_id: str) -> None:
         """Note the id of a command that was sent."""
         self._records.update(
-            (f"worker {assignment.worker}", "attempt"),
+            (_partition(assignment.worker), "attempt"),
             sets={"command_id": text(command_id)},
-            expect={"job_id": text(assignment.job_id), "token": text(assignment.token)},
+            expect=dict(_attempt(assignment)),
         )
 
-    def clear(self, worker: str) -> None:
-        """Forget a worker that is gone."""
-        self._records.delete(f"worker {worker}", "attempt")
+    def forget(self, assignment: Assignment) -> None:
+        """Take an attempt back that was certainly not sent."""
+        try:
+            self._records.update(
+                (_partition(assignment.worker), "attempt"),
+                removes=["job_id", "token"],
+                expect={**_attempt(assignment), "command_id": None},
+            )
+        except Refused:
+            pass  # it is another one by now
+
+    # --- who schedules it -------------------------------------------------------------------
+
+    def enlist(self, note: SchedulerNote) -> None:
+        """Note that a worker gets a scheduler."""
+        self._records.put(
+            {
+                **self._records.key(_partition(note.worker), "scheduler"),
+                "queue": text(note.queue),
+                "group": text(note.group),
+            }
+        )
+
+    def scheduler(self, worker: str) -> SchedulerNote | None:
+        """The scheduler of a worker; None: it has none of ours."""
+        item = self._records.get(_partition(worker), "scheduler")
+        if item is None:
+            return None
+        return SchedulerNote(worker, item["queue"]["S"], item["group"]["S"], "gone" in item)
+
+    def mark_gone(self, worker: str) -> None:
+        """Note that a worker is going away, so that it takes nothing new."""
+        try:
+            self._records.update(
+                (_partition(worker), "scheduler"),
+                sets={"gone": {"BOOL": True}},
+                expect={"gone": None},
+            )
+        except Refused:
+            pass  # noted before
+
+    def clear(self, worker: str, now: float) -> None:
+        """Have what is known of a worker that is gone forgotten in a week."""
+        for what in ("attempt", "scheduler"):
+            self._records.update(
+                (_partition(worker), what), sets={"expires": number(int(now) + 7 * 86_400)}
+            )
+
+
+def _partition(worker: str) -> str:
+    return f"worker {worker}"
+
+
+def _attempt(assignment: Assignment) -> dict[str, Value]:
+    return {"job_id": text(assignment.job_id), "token": text(assignment.token)}
 
 
 def _assignment(worker: str, item: Item) -> Assignment:
@@ -95,9 +166,3 @@ def _assignment(worker: str, item: Item) -> Assignment:
         item["task_token"]["S"],
         float(item["sent_at"]["N"]),
     )
-
-
-def assignments(records: Iterator[Item]) -> Iterator[Assignment]:
-    """Assignments from their items."""
-    for item in records:
-        yield _assignment(item["pk"]["S"].partition(" ")[2], item)

@@ -162,7 +162,7 @@ def _show(deployed: list[Deployed], account: Account, *, as_json: bool) -> None:
     if last.part == "scheduler":
         from shoal.aws.names import default_queue
 
-        say("  launch an instance with the role IAMRoleForEC2Workers and the tag")
-        say(f"    {last.stack.name} = {default_queue(last.stack.name)}")
+        tag = f"{last.stack.name} = {default_queue(last.stack.name)}"
+        say(f"  launch an instance with the role IAMRoleForEC2Workers and the tag {tag}")
     say("  shoal submit --command 'echo Hello World' --id hello")
     say("  shoal wait hello && shoal logs hello")

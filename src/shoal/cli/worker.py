@@ -39,7 +39,7 @@ def run_worker(environment: str, worker: str) -> None:
         runner = LocalRunner(
             worker, opened.layout, opened.bucket, attention, settings.grace_s, os.environ
         )
-        scheduler = Scheduler(worker, opened.store, runner, clock, settings, random.random)
+        scheduler = Scheduler(worker, opened.store, clock, settings, random.random)
         gc.freeze()  # what is there now stays: no need to look at it again and again
         try:
             WorkerLoop(scheduler, runner, attention, clock, settings).run()

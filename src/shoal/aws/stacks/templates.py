@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import shoal
 from shoal.core.errors import ShoalError
 
 Part = Literal["scheduler", "fleet"]
@@ -108,7 +107,7 @@ def find_templates() -> Path:
     Raises:
         TemplatesMissing: they did not come.
     """
-    package = Path(shoal.__file__).parent
+    package = Path(__file__).parents[2]
     for folder in (package / "infra", package.parent.parent / "infra"):
         if all((folder / f"{part}.template.yaml").is_file() for part in PARTS):
             return folder

@@ -1,0 +1,139 @@
+"""The sweep: each minute, what an event missed is put right."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from shoal.aws.fleet import ALIVE, Instance
+from shoal.aws.functions import metrics, tokens
+from shoal.aws.functions.events import begin, repair
+from shoal.aws.functions.wiring import (
+    client,
+    fleet,
+    queue_facts,
+    records_workers,
+    settings,
+    variable,
+)
+from shoal.aws.functions.wiring import store as store_of
+from shoal.core.job import Started, Status
+
+STARTING_S = 90.0
+"""An instance younger than this may still get its scheduler by the event."""
+
+WAITING_S = 120.0
+"""A queued job older than this may have lost its ticket."""
+
+LOOK_AFTER_S = 60.0
+"""A command sent longer ago than this may have ended without an event."""
+
+LOOKS = 200
+"""Commands looked at in one sweep: SSM has a limit on how often it is asked."""
+
+MAX_GENERATIONS = 10_000
+
+
+def sweep(_: Any, __: Any) -> dict[str, int]:
+    """Repair what events missed, and write the metrics of the minute."""
+    done = {"started": 0, "ended": 0, "reaped": 0, "told": 0, "tickets": 0, "woken": 0}
+    instances = {instance.worker: instance for instance in fleet().all()}
+    running = dict(_running())
+    done["started"], without = _start_missing(instances, running)
+    done["ended"] = _end_orphans(instances, running)
+    queues = {*queue_facts().queues(), *(instance.queue for instance in instances.values())}
+    for queue in sorted(queues):
+        _sweep_queue(queue, instances, done)
+    alive = sum(instance.state in ALIVE for instance in instances.values())
+    metrics.emit({"Workers": alive, "WorkersWithoutScheduler": without}, repaired=done)
+    return done
+
+
+def _running() -> Iterator[tuple[str, str]]:
+    """Workers that have a scheduler, with its execution."""
+    pages = (
+        client("stepfunctions")
+        .get_paginator("list_executions")
+        .paginate(stateMachineArn=variable("STATE_MACHINE"), statusFilter="RUNNING")
+    )
+    for page in pages:
+        for execution in page["executions"]:
+            yield execution["name"].rpartition("-")[0], execution["executionArn"]
+
+
+def _start_missing(instances: dict[str, Instance], running: dict[str, str]) -> tuple[int, int]:
+    """Start the schedulers of workers that have none; how many, and how many went without."""
+    now = time.time()
+    missing = [
+        instance
+        for instance in instances.values()
+        if instance.state in ALIVE
+        and instance.worker not in running
+        and instance.launched_at < now - STARTING_S
+    ]
+    started = 0
+    for instance in missing:
+        note = records_workers().scheduler(instance.worker)
+        if note is not None and note.gone:
+            # It was to end, and has not: a machine without work that nobody would ever end.
+            fleet().retire(instance.worker)
+            continue
+        started += any(begin(instance, generation) for generation in range(1, MAX_GENERATIONS))
+    return started, len(missing)
+
+
+def _end_orphans(instances: dict[str, Instance], running: dict[str, str]) -> int:
+    """End the schedulers of workers that are gone."""
+    ended = 0
+    for worker in running:
+        instance = instances.get(worker)
+        if instance is None or instance.state not in ALIVE:
+            note = records_workers().scheduler(worker)
+            if note is not None:
+                repair(worker, note.queue, f"worker {worker} is gone", retires=False)
+                ended += 1
+    return ended
+
+
+def _sweep_queue(queue: str, instances: dict[str, Instance], done: dict[str, int]) -> None:
+    store = store_of(queue)
+    now = time.time()
+
+    def is_lost(worker: str) -> bool:
+        instance = instances.get(worker)
+        return instance is None or instance.state not in ALIVE
+
+    reaped = store.reap(is_lost, now, settings().max_interruptions)
+    done["reaped"] += len(reaped)
+    for _ in reaped:
+        metrics.interrupted(queue, "lost")
+    done["told"] += store.tell_unsent()
+    done["tickets"] += store.replace_tickets(now, queued_for_s=WAITING_S)
+    done["woken"] += _wake_waiting(queue, now)
+    counts = store.counts().by_status
+    metrics.emit(
+        {"JobsQueued": counts[Status.QUEUED], "JobsStarted": counts[Status.STARTED]}, queue
+    )
+
+
+def _wake_waiting(queue: str, now: float) -> int:
+    """Wake the schedulers whose command ended without an event."""
+    store = store_of(queue)
+    woken = 0
+    for job in store.jobs(None, [Status.STARTED], LOOKS):
+        assert isinstance(job.state, Started)
+        known = records_workers().get(job.state.lease.worker)
+        if known is None or known.command_id is None or known.sent_at > now - LOOK_AFTER_S:
+            continue
+        if (known.job_id, known.token) != (job.job_id, str(job.token)):
+            continue
+        found = client("ssm").list_command_invocations(
+            CommandId=known.command_id, InstanceId=known.worker
+        )["CommandInvocations"]
+        if any(command["Status"] in ENDED for command in found):
+            woken += tokens.succeed(known.task_token, {})
+    return woken
+
+
+ENDED = ("Success", "Failed", "TimedOut", "Cancelled")

@@ -1,0 +1,98 @@
+"""What tests make in the account besides stacks: roles, functions and state machines."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+from .emulator import Emulator
+
+CALLER = '''\
+import boto3
+from botocore.config import Config
+
+CONFIG = Config(
+    connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 7}
+)
+
+def handle(event, context):
+    """Make one call as often as is asked for; the codes of the errors."""
+    client = boto3.client(event["service"], config=CONFIG)
+    errors = []
+    for number in range(event.get("times", 1)):
+        arguments = event["arguments"]
+        if event.get("numbered"):
+            arguments = arguments | {event["numbered"]: str(number)}
+        try:
+            answer = getattr(client, event["call"])(**arguments)
+            if "Body" in answer:
+                answer["Body"].read()
+        except client.exceptions.ClientError as error:
+            errors.append(error.response["Error"]["Code"])
+    return errors
+'''
+"""A function that makes any call, and makes it again as our own functions do."""
+
+
+def eventually(met: Callable[[], Any], within_s: float = 10.0) -> Any:
+    """What `met` returns once that is true."""
+    deadline = time.monotonic() + within_s
+    while not (found := met()):
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.01)
+    return found
+
+
+def role(emulator: Emulator, name: str, service: str, statements: list[dict[str, Any]]) -> str:
+    """A role that a service may take on, with one inline policy; its ARN."""
+    iam = emulator.client("iam")
+    trust = {
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": f"{service}.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ]
+    }
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    if statements:
+        may(emulator, name, statements)
+    return str(arn)
+
+
+def may(emulator: Emulator, role_name: str, statements: list[dict[str, Any]]) -> None:
+    """Let a role do this and nothing else."""
+    emulator.client("iam").put_role_policy(
+        RoleName=role_name,
+        PolicyName="what-it-may",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statements}),
+    )
+
+
+def function(emulator: Emulator, name: str, role_arn: str, code: str, timeout_s: int = 30) -> str:
+    """A function; its ARN."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("main.py", code)
+    made = emulator.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=role_arn,
+        Handler="main.handle",
+        Code={"ZipFile": file.getvalue()},
+        Timeout=timeout_s,
+    )
+    return str(made["FunctionArn"])
+
+
+def call(emulator: Emulator, name: str, event: dict[str, Any]) -> Any:
+    """What a function returns; what it raises fails the test."""
+    answer = emulator.client("lambda").invoke(FunctionName=name, Payload=json.dumps(event))
+    found = json.load(answer["Payload"])
+    assert "FunctionError" not in answer, found
+    return found
