@@ -10,6 +10,7 @@ Runs as a program; `emulator.py` starts it. What is changed, and why:
 - Log groups are named in permissions as on AWS: `log-group:NAME:*`, or with `:log-stream:NAME`.
 - A group that has a MixedInstancesPolicy keeps its launch template, group after group.
 - The loopback interface counts as TLS: bucket policies refuse what comes without it.
+- TimeoutSeconds may be a JSONata expression, and a task token belongs to its state machine.
 - Batches of SQS messages need the permission for one message, as on AWS.
 - Waiting for a silent function's log lines ends after 5 ms and not after 50.
 
@@ -92,6 +93,11 @@ class _FunctionFailed(Exception):
 _awaits_token: contextvars.ContextVar[bool] = contextvars.ContextVar("awaits_token", default=False)
 
 
+_machine: contextvars.ContextVar[str] = contextvars.ContextVar("machine", default="")
+_machine_of: dict[str, str] = {}
+"""The state machine that a task token was made for."""
+
+
 def _role_must_allow(action: str, resource: str) -> None:
     role_arn = _role.get()
     if not role_arn:
@@ -123,6 +129,7 @@ def _run_execution(arn: str) -> None:
     execution = stepfunctions._executions.get(arn) or {}
     machine = stepfunctions._state_machines.get(execution.get("stateMachineArn", "")) or {}
     _role.set(machine.get("roleArn", ""))
+    _machine.set(execution.get("stateMachineArn", ""))
     _plain_run_execution(arn)
 
 
@@ -138,8 +145,13 @@ def _call_lambda(reference: str, event: object) -> object:
         raise
 
 
-def _invoke_with_callback(resource: str, data: object, token: str, state: object) -> object:
+def _invoke_with_callback(resource: str, data: object, token: str, state: dict[str, Any]) -> object:
     mark = _awaits_token.set(True)
+    _machine_of[token] = _machine.get()
+    timeout = state.get("TimeoutSeconds")
+    if isinstance(timeout, str):
+        seconds = stepfunctions._evaluate_jsonata(timeout.strip("{% }"), {})
+        state = {**state, "TimeoutSeconds": seconds}
     try:
         return _plain_invoke_with_callback(resource, data, token, state)
     except _FunctionFailed as failed:
@@ -189,6 +201,8 @@ def _resource_arn(
     service: str, method: str, path: str, headers: Any, body: bytes, *rest: Any
 ) -> str:
     arn: str = _plain_resource_arn(service, method, path, headers, body, *rest)
+    if service == "states" and b"taskToken" in body:
+        return _machine_of.get(json.loads(body)["taskToken"], arn)
     if service == "logs" and ":log-group:" in arn and not arn.endswith(":*"):
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action in ("PutLogEvents", "GetLogEvents", "DeleteLogStream"):

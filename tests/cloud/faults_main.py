@@ -4,7 +4,7 @@ Runs as a program; `faults.py` starts it, with what it should do on stdin as JSO
 proxies' ports from its first line. What differs from microburst as it is, and why:
 
 - The Host header is kept: it is signed, and ministack checks the signatures of temporary keys.
-- A body may be larger than aiohttp's 1 MiB, and reaches the endpoint with its length.
+- Bodies may be larger than aiohttp's 1 MiB. They, and answers to HEAD, keep their length.
 - A lost answer is lost whole, an empty one too: the endpoint has carried out the request, then the
   connection breaks before a byte of the answer.
 - SQS's errors have plain codes in the header for its older clients; only a few of AWS's have the
@@ -30,7 +30,7 @@ from aiohttp import web
 from microburst import protocols
 from microburst.core.context import RequestContext
 from microburst.core.pipeline import Microburst
-from microburst.forward import ResponseFault, Upstream
+from microburst.forward import HOP_BY_HOP, ResponseFault, Upstream
 from microburst.rules import Decision, RuleEngine
 
 protocols.query_error_namespace = lambda _service: None
@@ -64,9 +64,7 @@ class Endpoint(Upstream):  # type: ignore[misc]
         data: bytes | None = None,
     ) -> web.StreamResponse:
         """Pass a request on, and its answer back unless that is to be lost."""
-        if body is None and data is None:
-            data = await request.read()
-        if mutator is None or mutator.abort_bytes != 0:
+        if mutator is not None and mutator.abort_bytes != 0:
             answer: web.StreamResponse = await super().relay(request, body, mutator, data)
             return answer
         assert self.session is not None
@@ -74,13 +72,18 @@ class Endpoint(Upstream):  # type: ignore[misc]
             request.method,
             self.base_url + request.rel_url.raw_path_qs,
             headers=self._outbound_headers(request),
-            data=data if data is not None else body,
+            data=await request.read() if body is None else body,
             allow_redirects=False,
-        ) as lost:
-            await lost.read()
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()  # Nobody is left to read it.
+        ) as found:
+            content = await found.read()
+        if mutator is not None:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()  # Nobody is left to read it.
+        headers = [(k, v) for k, v in found.headers.items() if k.lower() not in HOP_BY_HOP]
+        if request.method == "HEAD" and "Content-Length" in found.headers:
+            headers.append(("Content-Length", found.headers["Content-Length"]))
+        return web.Response(status=found.status, headers=headers, body=content or None)
 
 
 class Engine(RuleEngine):  # type: ignore[misc]

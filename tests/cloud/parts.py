@@ -15,20 +15,15 @@ CALLER = '''\
 import boto3
 from botocore.config import Config
 
-CONFIG = Config(
-    connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 7}
-)
-
 def handle(event, context):
     """Make one call as often as is asked for; the codes of the errors."""
-    client = boto3.client(event["service"], config=CONFIG)
+    retries = {"mode": "standard", "total_max_attempts": event.get("attempts", 7)}
+    config = Config(read_timeout=event.get("patience_s", 10), retries=retries)
+    client = boto3.client(event["service"], config=config)
     errors = []
-    for number in range(event.get("times", 1)):
-        arguments = event["arguments"]
-        if event.get("numbered"):
-            arguments = arguments | {event["numbered"]: str(number)}
+    for _ in range(event.get("times", 1)):
         try:
-            answer = getattr(client, event["call"])(**arguments)
+            answer = getattr(client, event["call"])(**event["arguments"])
             if "Body" in answer:
                 answer["Body"].read()
         except client.exceptions.ClientError as error:

@@ -53,30 +53,30 @@ def test_errors_are_the_services_own(account: Emulator, machines: Machines, kind
     """
     names = ("autoscaling", "dynamodb", "s3", "sqs", "ssm", "stepfunctions")
     once = tuple(
-        (kind, {"service": name, "times": 7, "error": error(kind, ERRORS[name])}) for name in names
+        (kind, {"service": name, "times": 2, "error": error(kind, ERRORS[name])}) for name in names
     )
     with account.faults(Plan(rate=0, first=once)) as faults:
         for name, (method, arguments) in CALLS.items():
-            event = {"service": name, "call": method, "arguments": arguments}
+            event = {"service": name, "call": method, "arguments": arguments, "attempts": 2}
             code = ERRORS[name][0 if kind == THROTTLED else 1]
-            # Seven times, as often as the client tries; then it works.
+            # Twice, as often as the client tries; then it works.
             assert call(account, NAME, event) == [code]
             assert call(account, NAME, event) == []
         injected = faults.injected()
     found = {name.split()[1].split(":")[0]: count for name, count in injected.items()}
-    assert found == dict.fromkeys(names, 7)
+    assert found == dict.fromkeys(names, 2)
 
 
 def test_one_in_ten_is_injured_and_repeated(account: Emulator) -> None:
     """Faults of all kinds happen at the rate that was asked for; every call succeeds in the end."""
-    with account.faults(Plan(rate=0.2)) as faults:
+    with account.faults(Plan(rate=0.25)) as faults:
         for name, (method, arguments) in CALLS.items():
-            event = {"service": name, "call": method, "arguments": arguments, "times": 40}
+            event = {"service": name, "call": method, "arguments": arguments, "times": 12}
             assert call(account, NAME, event) == []
         print(faults.table())
         kinds, requests = faults.kinds(), faults.requests()
-    assert requests.total() == 240 + kinds.total()
-    assert 0.1 < kinds.total() / requests.total() < 0.3
+    assert requests.total() == 72 + kinds.total()
+    assert 0.15 < kinds.total() / requests.total() < 0.35
     assert set(kinds) == {THROTTLED, FAILED, RESET, LOST}
     assert {action.split(":")[0] for action in requests} == set(CALLS)
 
@@ -106,11 +106,11 @@ def test_a_lost_answer_is_of_a_request_that_was_carried_out(account: Emulator) -
 
 def test_a_timeout_lasts_longer_than_a_callers_patience(account: Emulator) -> None:
     """A request that is held is given up and sent again; it never reached its service."""
-    held = (TIMEOUT, {"service": "dynamodb", "times": 1, "timeout_ms": 12_000})
+    held = (TIMEOUT, {"service": "dynamodb", "times": 1, "timeout_ms": 2_000})
     put = {"TableName": TABLE, "Item": {"id": {"S": "b"}}}
     put["ConditionExpression"] = "attribute_not_exists(id)"
     with account.faults(Plan(rate=0, first=(held,))) as faults:
-        event = {"service": "dynamodb", "call": "put_item", "arguments": put}
+        event = {"service": "dynamodb", "call": "put_item", "arguments": put, "patience_s": 1}
         assert call(account, NAME, event) == []
         assert faults.kinds() == {TIMEOUT: 1}
         assert faults.requests() == {"dynamodb:PutItem": 2}

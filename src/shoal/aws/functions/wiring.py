@@ -65,13 +65,13 @@ def settings() -> Settings:
 def store(queue: str) -> AwsStore:
     """The jobs of a queue."""
     scheduler = variable("SCHEDULER")
-    fleet = os.environ.get("SHOAL_FLEET")
+    is_fleet = queue_facts().get(queue) is not None
     return AwsStore(
         session(),
         names.jobs_table(scheduler),
         names.records_table(scheduler),
         queue,
-        scale_queue=names.scale_queue(fleet) if fleet else None,
+        scale_queue=names.scale_queue(queue.removesuffix("-job-queue")) if is_fleet else None,
     )
 
 
