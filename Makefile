@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CHECKOV := .venv-checkov
 
 .DEFAULT_GOAL := help
 
@@ -22,14 +23,26 @@ $(READY): pyproject.toml
 demo: $(READY)  ## the whole story in a minute, on this machine
 	@$(BIN)/shoal demo
 
-test: check  ## lint, types, import layers, and all tests
+test: check  ## lint, types, import layers, templates, and all tests
 	$(BIN)/python -m pytest -n 4
 
-check: $(READY)  ## formatting, lint, types, import layers
+check: $(READY) lint-infra  ## formatting, lint, types, import layers, templates
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# checkov wants an older `packaging` than pytest does, so it lives by itself. It is asked to fetch
+# nothing; below ERROR it only says that it can't read policies which are written as text.
+lint-infra: $(CHECKOV)/.ready
+	@LOG_LEVEL=ERROR $(CHECKOV)/bin/checkov --directory infra --framework cloudformation \
+	    --quiet --compact --download-external-modules false --skip-download </dev/null
+
+$(CHECKOV)/.ready:
+	@echo "setting up $(CHECKOV)"
+	@test -x $(CHECKOV)/bin/python || $(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check 'checkov>=3.2'
+	@touch $@
 
 format: $(READY)  ## put the code into shape
 	$(BIN)/ruff format .
@@ -45,6 +58,6 @@ docs: $(READY)  ## generate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py
 
 clean:  ## remove what the above made
-	rm -rf $(VENV) build bench/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CHECKOV) build bench/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help demo test check format bench bundle docs clean
+.PHONY: help demo test check lint-infra format bench bundle docs clean

@@ -5,9 +5,11 @@ Runs as a program; `emulator.py` starts it. What is changed, and why:
 - `PutEvents` takes `aws.*` sources, so that the stand-in for the machines can publish EC2's and
   SSM's events.
 - A function that fails under `.waitForTaskToken` fails the state, as on AWS; ministack waits on.
+- A function's error has the name of the exception's class, by which a state machine knows it.
 - A rule's call of a function is asynchronous as on AWS: a failed call is tried twice more.
 - The state machine's role must allow `lambda:InvokeFunction` and `states:StartExecution`.
 - Log groups are named in permissions as on AWS: `log-group:NAME:*`, or with `:log-stream:NAME`.
+- Policies may ask for tags of instances (`aws:ResourceTag/KEY`).
 - A group that has a MixedInstancesPolicy keeps its launch template, group after group.
 - The loopback interface counts as TLS: bucket policies refuse what comes without it.
 - TimeoutSeconds may be a JSONata expression, and a task token belongs to its state machine.
@@ -28,7 +30,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 # Die with the test process, whatever kills that.
@@ -48,7 +50,9 @@ from ministack.services import (  # noqa: E402
     ec2,
     eventbridge,
     lambda_svc,
+    sqs,
     stepfunctions,
+    tagging,
 )
 from ministack.services.cloudformation import provisioners  # noqa: E402
 
@@ -214,6 +218,16 @@ def _resource_arn(
 
 iam_actions.extract_resource_arn = _resource_arn
 
+
+def _collect_instances() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    where = f"arn:aws:ec2:{responses.get_region()}:{responses.get_account_id()}:instance"
+    for name, tags in list(ec2._tags.items()):
+        if name.startswith("i-"):
+            yield f"{where}/{name}", tags
+
+
+tagging._RESOURCE_TAG_COLLECTORS["ec2"] = _collect_instances
+
 # ---- calls of functions, counted ------------------------------------------------------------
 
 _calls_lock = threading.Lock()
@@ -221,6 +235,18 @@ _calls: dict[str, dict[str, float]] = {}
 _failures: list[dict[str, str]] = []
 _running: dict[str, int] = {}
 _plain_execute = lambda_svc._execute_function
+
+
+def _name_error(result: dict[str, Any]) -> None:
+    """Put the class that the traceback ends with into `errorType`."""
+    body = result.get("body")
+    if not isinstance(body, dict) or body.get("errorType") != "Runtime.HandlerError":
+        return
+    trace = str(result.get("log", "")).rstrip()
+    raised = trace.removesuffix(str(body.get("errorMessage", "")).rstrip()).rpartition("\n")[2]
+    name = raised.rstrip(": ").rpartition(".")[2]
+    if name.isidentifier():
+        body["errorType"] = name
 
 
 def _execute(func: dict[str, Any], event: object) -> dict[str, Any]:
@@ -232,6 +258,7 @@ def _execute(func: dict[str, Any], event: object) -> dict[str, Any]:
     result: dict[str, Any] = {"error": True}
     try:
         result = _plain_execute(func, event)
+        _name_error(result)
         return result
     finally:
         took = time.monotonic() - start
@@ -326,11 +353,34 @@ async def _environment(body: dict[str, Any]) -> dict[str, Any]:
     return {"restarted": restarted}
 
 
+async def _undeleted(body: dict[str, Any]) -> dict[str, Any]:
+    """Let the next messages that are deleted come again, as SQS may."""
+    global _to_come_again
+    _to_come_again = int(body["count"])
+    return {}
+
+
+_to_come_again = 0
+_plain_delete_message = sqs._act_delete_message
+
+
+def _delete_message(data: dict[str, Any], url: str) -> dict[str, Any]:
+    global _to_come_again
+    if _to_come_again:
+        _to_come_again -= 1
+        return {}
+    found: dict[str, Any] = _plain_delete_message(data, url)
+    return found
+
+
+sqs._HANDLERS["DeleteMessage"] = _delete_message
+
 _HOOKS = {
     "/_harness/look": _watch,
     "/_harness/authorize": _authorize,
     "/_harness/functions": _functions,
     "/_harness/environment": _environment,
+    "/_harness/undeleted": _undeleted,
 }
 _plain_app = app.app
 

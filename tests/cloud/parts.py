@@ -9,7 +9,17 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
 from .emulator import Emulator
+from .machines import Machine
+
+BUCKET = "harness-000000000000-files"
+LOGS = "/harness/live"
+GROUP = "harness-group"
+"""What the fixture `grouped` makes."""
 
 CALLER = '''\
 import boto3
@@ -91,3 +101,43 @@ def call(emulator: Emulator, name: str, event: dict[str, Any]) -> Any:
     found = json.load(answer["Payload"])
     assert "FunctionError" not in answer, found
     return found
+
+
+def send(emulator: Emulator, machine: Machine, *lines: str, **more: Any) -> str:
+    """Send a script; the command's id."""
+    parameters = {"commands": list(lines)} | more.pop("parameters", {})
+    sent = emulator.client("ssm").send_command(
+        InstanceIds=[machine.instance_id],
+        DocumentName="AWS-RunShellScript",
+        Parameters=parameters,
+        **more,
+    )
+    return str(sent["Command"]["CommandId"])
+
+
+def ended(emulator: Emulator, machine: Machine, command_id: str) -> dict[str, Any]:
+    """A command's end, as the API tells it."""
+
+    def look() -> dict[str, Any] | None:
+        found: dict[str, Any] = emulator.client("ssm").get_command_invocation(
+            CommandId=command_id, InstanceId=machine.instance_id
+        )
+        return found if found["Status"] not in ("Pending", "InProgress", "Cancelling") else None
+
+    found: dict[str, Any] = eventually(look)
+    return found
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def refusal(call: Callable[..., Any], **arguments: Any) -> str:
+    """The code of the error that a call ends in."""
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return str(caught.value.response["Error"]["Code"])

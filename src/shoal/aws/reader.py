@@ -200,7 +200,8 @@ class StoreReader:
             item = self._jobs.get(check_job_id(job_id))
         except SpecError:
             item = None
-        if item is None:
+        # Fleets of one scheduler share the table, and none may touch the jobs of another.
+        if item is None or item["queue"]["S"] != self.queue:
             raise JobNotFound(f"there is no job {job_id!r}", "'shoal status' lists them")
         return item
 

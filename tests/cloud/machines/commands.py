@@ -59,6 +59,16 @@ class Invocation:
         return PLUGINS.get(self.document, "aws:runShellScript")
 
     @property
+    def limit_s(self) -> float:
+        """How long it may run."""
+        return float("".join(self.parameters.get("executionTimeout", [])) or 3600)
+
+    @property
+    def expires(self) -> float:
+        """When SSM gives it up, whatever became of the machine: at the end of both timeouts."""
+        return self.requested + float(self.request.get("TimeoutSeconds", 3600)) + self.limit_s
+
+    @property
     def parameters(self) -> Parameters:
         """The parameters as sent."""
         found: Parameters = self.request.get("Parameters", {})
@@ -91,6 +101,7 @@ class Commands:
         self.documents: dict[str, Document] = {}
         self.overlaps: list[str] = []
         self.in_progress_events = False
+        self.last_words = False
         self._lock = threading.Lock()
 
     def send(self, request: dict[str, Any], machine: Machine) -> Invocation:
@@ -108,6 +119,16 @@ class Commands:
             machine.running.add(invocation.command_id)
         self.fleet.background(self._run, invocation)
         return invocation
+
+    def expire(self) -> None:
+        """Give up the commands of dead machines whose time is up. No event tells of it.
+
+        AWS documents that such a command stays as it is until its agent is back or its time is up.
+        """
+        for invocation in list(self.invocations.values()):
+            left_alone = invocation.ended.is_set() and invocation.status not in ENDED
+            if left_alone and time.time() >= invocation.expires:
+                invocation.status, invocation.details = "TimedOut", "Delivery Timed Out"
 
     def cancel(self, invocation: Invocation) -> None:
         """Ask the agent to end a command."""
@@ -128,7 +149,8 @@ class Commands:
             if self.in_progress_events:
                 self._publish(invocation)
             verdict = self._execute(invocation)
-            if verdict is None or not machine.alive:
+            heard = machine.alive or (self.last_words and not machine.killed)
+            if verdict is None or not heard:
                 # Nobody is left to tell: the command stays as it was seen last.
                 return
             self._upload(invocation)
@@ -152,7 +174,6 @@ class Commands:
                 stdout.touch()
                 stderr.write_text(f"failed to run commands: chdir {cwd}: no such file\n")
                 return "Failed", "Failed", 1
-        limit_s = float("".join(invocation.parameters.get("executionTimeout", [])) or 3600)
         live = LiveLog.wanted(invocation.request)
         process = machine.start(
             self._program(invocation), cwd, self._environment(machine), stdout, stderr
@@ -164,7 +185,7 @@ class Commands:
             kill_group(process)
         stream = live.follow(self._client(machine, "logs"), invocation, stdout) if live else None
         try:
-            code = process.wait(timeout=limit_s)
+            code = process.wait(timeout=invocation.limit_s)
             timed_out = False
         except subprocess.TimeoutExpired:
             kill_group(process)

@@ -262,11 +262,14 @@ class Fleet:
         machine.cut_power()
         machine.state = "stopped"
         self._announce(machine, "stopped")
+        if machine.group is not None:
+            # To its group it is not healthy.
+            self.terminate(machine)
 
     def kill(self, machine: Machine, silently: bool) -> None:
         """End a machine without warning."""
         with self._lock:
-            machine.state, machine.lifecycle = "terminated", "Terminated"
+            machine.state, machine.lifecycle, machine.killed = "terminated", "Terminated", True
         machine.cut_power()
         self._gone(machine)
         if not silently:

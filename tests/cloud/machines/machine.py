@@ -18,8 +18,8 @@ SESSION_S = 3600
 class Machine:
     """What the stand-in knows of an instance.
 
-    `state` is EC2's. The agent answers while `online`; it never comes up on a machine whose role
-    does not let it.
+    `state` is EC2's; a machine that was `killed` had no time to shut down. The agent answers while
+    `online`; it never comes up on a machine whose role does not let it.
     """
 
     instance_id: str
@@ -31,6 +31,7 @@ class Machine:
     state: str = "pending"
     lifecycle: str = "Pending"
     online: bool = False
+    killed: bool = False
     launched: float = field(default_factory=time.monotonic)
     running: set[str] = field(default_factory=set)
     commands: list[str] = field(default_factory=list)

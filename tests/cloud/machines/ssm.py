@@ -66,6 +66,7 @@ class SystemsManager:
 
     def get_command_invocation(self, request: Request) -> Answer:
         """One command on one machine, with the start of its output."""
+        self.commands.expire()
         invocation = self.commands.invocations.get(request.get("CommandId", ""))
         if (
             invocation is None
@@ -171,6 +172,7 @@ class SystemsManager:
         }
 
     def _matching(self, request: Request) -> list[Invocation]:
+        self.commands.expire()
         found = []
         for invocation in reversed(list(self.commands.invocations.values())):
             if time.time() - invocation.requested < self.consistency_s:
@@ -223,7 +225,7 @@ class SystemsManager:
             "Parameters": invocation.parameters,
             "InstanceIds": [invocation.machine.instance_id],
             "RequestedDateTime": invocation.requested,
-            "ExpiresAfter": invocation.requested + request.get("TimeoutSeconds", 3600),
+            "ExpiresAfter": invocation.expires,
             "Status": invocation.status,
             "StatusDetails": invocation.details,
             "OutputS3BucketName": request.get("OutputS3BucketName", ""),

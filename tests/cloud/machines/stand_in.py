@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -45,11 +46,6 @@ class Machines:
         programs.mkdir(parents=True)
         socket = self.folder / "aws.socket"
         here = Path(__file__).parent
-        self._aws = subprocess.Popen(
-            [sys.executable, str(here / "aws_server.py"), str(socket)],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
         shim = programs / "aws"
         shim.write_text(f'#!/bin/sh\nexec {sys.executable} -ISE {here / "aws_shim.py"} "$@"\n')
         shim.chmod(0o755)
@@ -63,6 +59,12 @@ class Machines:
             "AWS_EC2_METADATA_DISABLED": "true",
             "SHOAL_TEST_AWS": str(socket),
         }
+        common = json.dumps(environment | {"AWS_DEFAULT_REGION": emulator.region})
+        self._aws = subprocess.Popen(
+            [sys.executable, str(here / "aws_server.py"), str(socket), common],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         self.events = Events(emulator)
         self.fleet = Fleet(emulator, self.folder / "instances", self.events)
         self.commands = Commands(self.fleet, environment)
@@ -164,6 +166,18 @@ class Machines:
     def event_delay_s(self, value: float) -> None:
         self.events.delay_s = value
 
+    @property
+    def last_words(self) -> bool:
+        """Whether a machine that is shut down still tells how its commands were killed.
+
+        An agent may be quick enough for that, or not. One that is killed never is.
+        """
+        return self.commands.last_words
+
+    @last_words.setter
+    def last_words(self, value: bool) -> None:
+        self.commands.last_words = value
+
     def register_document(self, name: str, program: Document) -> None:
         """Let SendCommand take one's own document."""
         self.commands.documents[name] = program
@@ -173,11 +187,14 @@ class Machines:
         self.events.reset()
         for group in list(self.fleet.desired):
             self.fleet.want(group, 0)
-        for machine in self.alive():
-            self.fleet.kill(machine, silently=True)
+        for machine in list(self.fleet.machines.values()):
+            if machine.alive or machine.state in ("stopping", "stopped"):
+                self.fleet.kill(machine, silently=True)
         self.fleet.boot_s = 0.3
         self.ssm.consistency_s = 0.0
         self.commands.in_progress_events = False
+        self.commands.last_words = False
+        self.ssm.page_size = 50
         self.commands.documents.clear()
         self.commands.invocations.clear()
         self.commands.overlaps.clear()

@@ -28,11 +28,11 @@ def start_scheduler(event: Event, _: Any) -> str:
     instance = fleet().find(event["detail"]["instance-id"])
     if instance is None or instance.state not in ("pending", "running"):
         return "not ours"
-    return "started" if begin(instance, 1) else "has one"
+    return "started" if begin(instance) else "has one"
 
 
-def begin(instance: Instance, generation: int) -> bool:
-    """Start the scheduler of an instance; False: it was started before.
+def begin(instance: Instance) -> bool:
+    """Start the scheduler of an instance; False: it had one before.
 
     An execution's name can't be used again, so a second event starts no second scheduler.
     """
@@ -44,13 +44,13 @@ def begin(instance: Instance, generation: int) -> bool:
         "worker": instance.worker,
         "queue": instance.queue,
         "group": instance.group,
-        "generation": generation,
+        "generation": 1,
         "turns": 0,
     }
     try:
         client("stepfunctions").start_execution(
             stateMachineArn=variable("STATE_MACHINE"),
-            name=f"{instance.worker}-{generation}",
+            name=f"{instance.worker}-1",
             input=json.dumps(state),
         )
     except ClientError as error:

@@ -6,19 +6,20 @@ import json
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
 import msgspec
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from shoal.aws import names
 from shoal.aws.functions.wiring import client, queue_facts, settings, variable
 from shoal.aws.functions.wiring import store as store_of
 from shoal.aws.queues import Queue
 from shoal.aws.runner import FleetFacts
-from shoal.core.errors import NotAllowed, SpecError
+from shoal.core.errors import NotAllowed, ShoalError, SpecError
 from shoal.core.intake import IntakeRules, is_executable, plan_job
 from shoal.core.scaling import workers_wanted
 from shoal.core.spec import POWERSHELL_DOCUMENT, SHELL_DOCUMENT
@@ -26,6 +27,8 @@ from shoal.ports import Submission
 
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)
+
+THREADS = 16
 
 
 def intake(event: dict[str, Any], _: Any) -> dict[str, Any]:
@@ -35,46 +38,74 @@ def intake(event: dict[str, Any], _: Any) -> dict[str, Any]:
         The messages that could not be dealt with: SQS delivers them again.
     """
     _introduce()
-    failures = []
-    for message in event["Records"]:
-        try:
-            for record in json.loads(message["body"]).get("Records", ()):
-                _take_in(
-                    record["s3"]["bucket"]["name"], unquote_plus(record["s3"]["object"]["key"])
-                )
-        except ClientError:
-            log.exception("message %s is left for later", message["messageId"])
-            failures.append({"itemIdentifier": message["messageId"]})
-    return {"batchItemFailures": failures}
+    told = {message["messageId"]: _keys(message["body"]) for message in event["Records"]}
+    found: list[Submission] = []
+    failed: list[str] = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        looks = {
+            message: [pool.submit(_look, key) for key in keys] for message, keys in told.items()
+        }
+        for message, futures in looks.items():
+            try:
+                found += [job for future in futures if (job := future.result()) is not None]
+            except (ClientError, BotoCoreError):
+                log.exception("message %s is left for later", message)
+                failed.append(message)
+    _submit(found)
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in failed]}
 
 
-def _take_in(bucket: str, key: str) -> None:
-    """Submit the job of an executable, as it is in the bucket now.
+def _keys(body: str) -> list[str]:
+    """The executables that S3 tells of."""
+    return [
+        key
+        for record in json.loads(body).get("Records", ())
+        if record["s3"]["bucket"]["name"] == variable("BUCKET")
+        and is_executable(key := unquote_plus(record["s3"]["object"]["key"]), _rules())
+    ]
+
+
+def _look(key: str) -> Submission | None:
+    """The job of an executable, as it is in the bucket now.
 
     What S3 says comes in any order, and late; the object itself tells which version counts.
     """
-    if bucket != variable("BUCKET") or not is_executable(key, _rules()):
-        return
     try:
-        found = client("s3").head_object(Bucket=bucket, Key=key)
+        found = client("s3").head_object(Bucket=variable("BUCKET"), Key=key)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchKey", "405", "MethodNotAllowed"):
             log.info("%r is not there any more", key)
-            return
+            return None
         raise
     if names.MARK in found.get("Metadata", {}):
-        return  # a result, or submitted by the client that uploaded it
+        return None  # a result, or submitted by the client that uploaded it
     version = found.get("VersionId") or found["ETag"].strip('"')
-    store, now = store_of(_queue()), time.time()
-    if store.starts_no_job(key, version):
-        return
+    if store_of(_queue()).starts_no_job(key, version):
+        return None
     try:
         if found["ContentLength"] == 0:
             raise SpecError(f"executable {key!a} is empty", "upload one that holds something")
-        store.submit([Submission(plan_job(key, _rules()), version)], now)
-    except (SpecError, NotAllowed) as refused:
-        log.warning("refused %r: %s", key, refused)
-        store.refuse(key, version, str(refused), now)
+        return Submission(plan_job(key, _rules()), version)
+    except SpecError as refused:
+        _refuse(key, version, refused)
+        return None
+
+
+def _submit(found: list[Submission]) -> None:
+    store, now = store_of(_queue()), time.time()
+    try:
+        store.submit(found, now)
+    except NotAllowed:  # one of them; the others go by themselves
+        for submission in found:
+            try:
+                store.submit([submission], now)
+            except NotAllowed as refused:
+                _refuse(submission.spec.job_id, submission.delivery_id, refused)
+
+
+def _refuse(key: str, version: str, why: ShoalError) -> None:
+    log.warning("refused %r: %s", key, why)
+    store_of(_queue()).refuse(key, version, str(why), time.time())
 
 
 def scale(_: Any, __: Any) -> dict[str, int]:

@@ -21,7 +21,7 @@ from shoal.aws.functions.wiring import store as store_of
 from shoal.core.job import Started, Status
 
 STARTING_S = 90.0
-"""An instance younger than this may still get its scheduler by the event."""
+"""A scheduler that was started within this time may not be listed yet."""
 
 WAITING_S = 120.0
 """A queued job older than this may have lost its ticket."""
@@ -29,10 +29,10 @@ WAITING_S = 120.0
 LOOK_AFTER_S = 60.0
 """A command sent longer ago than this may have ended without an event."""
 
+ENDED = ("Success", "Failed", "TimedOut", "Cancelled")
+
 LOOKS = 200
 """Commands looked at in one sweep: SSM has a limit on how often it is asked."""
-
-MAX_GENERATIONS = 10_000
 
 
 def sweep(_: Any, __: Any) -> dict[str, int]:
@@ -63,23 +63,27 @@ def _running() -> Iterator[tuple[str, str]]:
 
 
 def _start_missing(instances: dict[str, Instance], running: dict[str, str]) -> tuple[int, int]:
-    """Start the schedulers of workers that have none; how many, and how many went without."""
+    """Start the schedulers of workers that never had one; how many, and how many went without.
+
+    A worker whose scheduler is gone is given back, in two steps: the first makes a scheduler that
+    was only overlooked finish its job and end the worker itself.
+    """
     now = time.time()
     missing = [
         instance
         for instance in instances.values()
-        if instance.state in ALIVE
-        and instance.worker not in running
-        and instance.launched_at < now - STARTING_S
+        if instance.state in ALIVE and instance.worker not in running
     ]
     started = 0
     for instance in missing:
         note = records_workers().scheduler(instance.worker)
-        if note is not None and note.gone:
-            # It was to end, and has not: a machine without work that nobody would ever end.
-            fleet().retire(instance.worker)
-            continue
-        started += any(begin(instance, generation) for generation in range(1, MAX_GENERATIONS))
+        if note is None:
+            started += begin(instance)
+        elif note.gone:
+            reason = f"the scheduler of worker {instance.worker} is gone"
+            repair(instance.worker, note.queue, reason, retires=True)
+        elif instance.launched_at < now - STARTING_S:
+            records_workers().mark_gone(instance.worker)
     return started, len(missing)
 
 
@@ -134,6 +138,3 @@ def _wake_waiting(queue: str, now: float) -> int:
         if any(command["Status"] in ENDED for command in found):
             woken += tokens.succeed(known.task_token, {})
     return woken
-
-
-ENDED = ("Success", "Failed", "TimedOut", "Cancelled")

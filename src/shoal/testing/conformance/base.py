@@ -32,6 +32,9 @@ class StoreTests:
     exact_order = True
     """Whether jobs of equal priority are claimed just in their order, as well as about in it."""
 
+    many, bulk = 1_500, 25_000
+    """Jobs that are changed at once, and submitted at once; a slow backend may do with fewer."""
+
     @pytest.fixture
     def make_store(self) -> Iterator[MakeStore]:
         """The backend's way to open stores; what was opened is closed after the test."""

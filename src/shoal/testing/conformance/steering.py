@@ -53,20 +53,20 @@ class Steering(StoreTests):
         """Of many jobs those that can be are cancelled, or queued again; the others stay."""
         start(store, "over")
         store.settle(store.job("over"), GOOD, NOW, 0.0, None)
-        names = ["over", *(f"job-{number}" for number in range(1500))]
+        names = ["over", *(f"job-{number}" for number in range(self.many))]
         submit(store, *names[1:])
         started = store.claim("w1", NOW, LEASE_S)
         assert started is not None
         cancelled = store.cancel_many(names, NOW + 1)
         assert [job.job_id for job in cancelled] == names[1:]
         assert store.cancel_many(names, NOW + 2) == []
-        assert len(store.settlements(0, 2000)) == 1501
+        assert len(store.settlements(0, 2 * self.many)) == self.many + 1
         with pytest.raises(StaleToken):
             store.renew(started, NOW + 2, LEASE_S)
         queued = store.retry_many(names, NOW + 3)
         assert [(job.job_id, job.run) for job in queued] == [(name, 2) for name in names[1:]]
         assert store.job("over").status is Status.SUCCESSFUL
-        assert store.backlog(NOW + 3, 2000).ready == 1500
+        assert store.backlog(NOW + 3, 2 * self.many).ready == self.many
 
     def test_of_many_unknown_and_repeated_ids_are_passed_over(self, store: JobStore) -> None:
         """An id that names no job, or comes twice, is no error among many."""

@@ -175,25 +175,27 @@ class Submitting(StoreTests):
         assert claim(store).job_id == "b"
 
     def test_bulk_submission_counts_every_job_once(self, store: JobStore) -> None:
-        """Among 25,000 submissions in one call, those delivered twice, near or far apart, and
+        """Among very many submissions in one call, those delivered twice, near or far apart, and
         those that were there before, are one job each."""
-        submit(store, "job 500", "job 12000")
+        bulk = self.bulk
+        early, late = f"job {bulk // 50}", f"job {bulk // 2}"
+        submit(store, early, late)
 
         def deliveries() -> Iterator[Submission]:
-            for number in range(25_000):
+            for number in range(bulk):
                 yield submission(f"job {number}")
-                if number in (100, 9_999):  # at once
+                if number in (bulk // 250, bulk // 5 * 2 - 1):  # at once
                     yield submission(f"job {number}")
-                if number in (15_000, 24_999):  # much later
+                if number in (bulk // 5 * 3, bulk - 1):  # much later
                     yield submission("job 7")
 
-        assert store.submit(deliveries(), NOW + 1) == SubmitReport(24_998, 6)
-        assert store.counts().by_status[Status.QUEUED] == store.counts().total == 25_000
-        assert store.job("job 24999").submitted_at == NOW + 1
+        assert store.submit(deliveries(), NOW + 1) == SubmitReport(bulk - 2, 6)
+        assert store.counts().by_status[Status.QUEUED] == store.counts().total == bulk
+        assert store.job(f"job {bulk - 1}").submitted_at == NOW + 1
         claimed = [claim(store, now=NOW + 1).job_id for _ in range(5)]
         assert len(set(claimed)) == 5
         if self.exact_order:
-            assert claimed == ["job 500", "job 12000", "job 0", "job 1", "job 2"]
+            assert claimed == [early, late, "job 0", "job 1", "job 2"]
 
     def test_bulk_submission_replaces_what_has_changed(self, store: JobStore) -> None:
         """Within one call, later content of a job replaces what came before."""

@@ -1,0 +1,40 @@
+"""Tables and queues as the template makes them, for tests that need them fresh and by themselves."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import yaml
+
+from shoal.aws.stacks.templates import find_templates
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads a template; what its functions would give is not needed here."""
+
+
+_LEFT_OUT = object()
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: _LEFT_OUT)
+
+
+@cache
+def _resources() -> dict[str, Any]:
+    text = (find_templates() / "scheduler.template.yaml").read_text()
+    resources: dict[str, Any] = yaml.load(text, _Loader)["Resources"]  # noqa: S506
+    return resources
+
+
+def make_table(dynamodb: Any, resource: str, name: str) -> None:
+    """Make a table with the keys and indexes that a resource of the template has."""
+    properties = _resources()[resource]["Properties"]
+    wanted = ("AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes")
+    dynamodb.create_table(
+        TableName=name, **{key: properties[key] for key in wanted if key in properties}
+    )
+
+
+def make_queues(sqs: Any, queue: str) -> None:
+    """Make a job queue, with its finished and failed queues."""
+    for suffix in ("", "-finished", "-failed"):
+        sqs.create_queue(QueueName=f"{queue}{suffix}")
