@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from shoal.aws.stacks.templates import Part
+
+from .emulator import Emulator
 from .machines import Machines
-from .stacks import Deployed
+from .stacks import Deployed, deploy
 
 PARAMETERS = {
     "CommandType": "ShellScript",
@@ -38,6 +42,29 @@ def wait_until(condition: Callable[[], T], what: str, timeout_s: float = PATIENC
             return found
         assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
         time.sleep(0.1)
+
+
+@contextmanager
+def standing(
+    emulator: Emulator, name: str, part: Part | None, parameters: Mapping[str, str]
+) -> Iterator[Deployed]:
+    """Stacks that answer to events for as long as they are needed.
+
+    All stacks of an account hear of all machines, so each one that stands costs every other time.
+    """
+    site = deploy(emulator, name, part, parameters)
+    yield site
+    put_out(emulator, site.scheduler, site.fleet)
+
+
+def put_out(emulator: Emulator, *stacks: str) -> None:
+    """Have stacks hear no event any more, and end the processes of their functions."""
+    events = emulator.client("events")
+    for page in events.get_paginator("list_rules").paginate():
+        for rule in page["Rules"]:
+            if rule["Name"].startswith(tuple(f"{stack}-" for stack in stacks)):
+                events.disable_rule(Name=rule["Name"])
+    emulator.hook("environment")
 
 
 # --- in -----------------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ from .support import (
     jobs,
     objects,
     put_folder,
+    put_out,
     send,
+    standing,
     wait_for_jobs,
     wait_until,
 )
@@ -34,9 +36,11 @@ NAME = "alone"
 
 
 @pytest.fixture(scope="module")
-def site(emulator: Emulator) -> Deployed:
+def site(emulator: Emulator) -> Iterator[Deployed]:
     """A scheduler without a fleet."""
-    return deploy(emulator, NAME, "scheduler", {"IdleSeconds": "1", "LiveLogs": "false"})
+    wanted = {"IdleSeconds": "1", "LiveLogs": "false"}
+    with standing(emulator, NAME, "scheduler", wanted) as stands:
+        yield stands
 
 
 def launch(site: Deployed, tags: dict[str, str]) -> str:
@@ -215,4 +219,5 @@ def test_fleets_share_a_scheduler(site: Deployed, machines: Machines) -> None:
         ["own-alone-y/run.sh", "same/run.sh"],
     ]
     gate.unlink()
+    put_out(site.emulator, *(fleet.fleet for fleet in fleets))
     assert json.loads(job(site, "same/run.sh")["spec"])["folder"] == "same"

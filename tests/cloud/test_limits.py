@@ -18,7 +18,7 @@ import shoal
 
 from .emulator import Emulator
 from .machines import Machines
-from .stacks import Deployed, as_user, deploy
+from .stacks import Deployed, as_user
 from .support import (
     PARAMETERS,
     Told,
@@ -27,6 +27,7 @@ from .support import (
     objects,
     put_folder,
     send,
+    standing,
     wait_for_jobs,
     wait_until,
 )
@@ -82,12 +83,17 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(_account: tuple[Emulator, Machines], tmp_path_factory: pytest.TempPathFactory) -> Seen:
+def seen(_account: tuple[Emulator, Machines]) -> Iterator[Seen]:
     """All cases together: they do not disturb each other, which is one of the things shown."""
     emulator, machines = _account
     machines.reset()
     wanted = {**PARAMETERS, "MaxInstancesAllowed": "3", "LiveLogs": "false"}
-    site = deploy(emulator, "limits", None, wanted)
+    with standing(emulator, "limits", None, wanted) as site:
+        yield _see(site, machines)
+    machines.reset()
+
+
+def _see(site: Deployed, machines: Machines) -> Seen:
     ids = _upload(site)
     send(site, *_direct())
     again = "again/run.sh"
@@ -99,17 +105,15 @@ def seen(_account: tuple[Emulator, Machines], tmp_path_factory: pytest.TempPathF
     come_to_rest(site, machines)
     # Nothing may come of results: give it a moment to be wrong.
     assert s3.list_objects_v2(Bucket=site.bucket, Prefix="maker/made")["KeyCount"] == 1
-    found = Seen(
+    return Seen(
         site,
         items,
         objects(site),
         drain(site, f"{site.queue}-finished"),
         drain(site, f"{site.queue}-failed"),
         _events(site),
-        max(_peaks(emulator)),
+        max(_peaks(site.emulator)),
     )
-    machines.reset()
-    return found
 
 
 def _upload(site: Deployed) -> list[str]:

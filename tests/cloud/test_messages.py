@@ -16,7 +16,7 @@ from shoal.core.errors import SpecError
 from .emulator import Emulator
 from .machines import Machine, Machines
 from .parts import refusal
-from .stacks import Deployed, as_user, deploy
+from .stacks import Deployed, as_user
 from .support import (
     PARAMETERS,
     Told,
@@ -28,6 +28,7 @@ from .support import (
     queue_url,
     scale_now,
     send,
+    standing,
     wait_for_jobs,
 )
 
@@ -108,20 +109,20 @@ def seen(_account: tuple[Emulator, Machines]) -> Iterator[Seen]:
     machines.reset()
     machines.register_document("Acme-Simulate", _simulate)
     wanted = {**PARAMETERS, "MaxInstancesAllowed": "2", "LiveLogs": "false"}
-    site = deploy(emulator, "messages", None, wanted)
-    put_folder(site, "shelf", {}, **{"in.txt": "from the shelf"})
-    send(site, DIRECT[0], *BAD, '{"ticket": "nobody"}', *DIRECT[1:])
-    scale_now(site)
-    items = wait_for_jobs(site, [job["job_id"] for job in DIRECT])
-    come_to_rest(site, machines)
-    yield Seen(
-        site,
-        items,
-        objects(site, "shelf/"),
-        drain(site, f"{site.queue}-finished"),
-        drain(site, f"{site.queue}-failed"),
-        depth(site, site.queue),
-    )
+    with standing(emulator, "messages", None, wanted) as site:
+        put_folder(site, "shelf", {}, **{"in.txt": "from the shelf"})
+        send(site, DIRECT[0], *BAD, '{"ticket": "nobody"}', *DIRECT[1:])
+        scale_now(site)
+        items = wait_for_jobs(site, [job["job_id"] for job in DIRECT])
+        come_to_rest(site, machines)
+        yield Seen(
+            site,
+            items,
+            objects(site, "shelf/"),
+            drain(site, f"{site.queue}-finished"),
+            drain(site, f"{site.queue}-failed"),
+            depth(site, site.queue),
+        )
     machines.reset()
 
 

@@ -50,6 +50,7 @@ class StoreReader:
         self._records = Table(dynamodb, records_table, ("pk", "sk"))
         self._objects = Objects(self._records, queue)
         self.workers = Workers(self._records)
+        self._last_command: tuple[str, str, str] | None = None
 
     def _clients(self, service: str) -> Any:
         """A client, made when it is first needed."""
@@ -149,9 +150,13 @@ class StoreReader:
 
     # --- attempts that run ------------------------------------------------------------------
 
-    def assignment(self, worker: str) -> Assignment | None:
-        """What a worker runs, as far as is written down."""
-        return self.workers.get(worker)
+    def look_at(self, worker: str) -> tuple[Assignment | None, bool]:
+        """What a worker runs, as far as is written down, and whether it was told that it goes."""
+        assignment, note = self.workers.both(worker)
+        if assignment is not None and assignment.command_id is not None:
+            # The record of the attempt names its command; who settles it has just looked.
+            self._last_command = (assignment.job_id, assignment.token, assignment.command_id)
+        return assignment, note is not None and note.gone
 
     def command_id(self, job_id: str, token: Token, worker: str | None = None) -> str | None:
         """The SSM command of an attempt.
@@ -164,6 +169,8 @@ class StoreReader:
         if worker is None:
             found = self.ran_as(job_id, token)
             return found[0] if found else None
+        if self._last_command is not None and self._last_command[:2] == (job_id, str(token)):
+            return self._last_command[2]
         assignment = self.workers.get(worker)
         if assignment is None or (assignment.job_id, assignment.token) != (job_id, str(token)):
             return None

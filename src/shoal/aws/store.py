@@ -64,6 +64,7 @@ class AwsStore(StoreReader):
         queue: the job queue's name; those of the finished and failed queues follow from it.
         scale_queue: takes a nudge when jobs have come; None: nobody scales.
         wait_s: how long a claim waits for a message. SQS asks all its servers only when it waits.
+        observe: is told of each change: the job before and after it.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class AwsStore(StoreReader):
         *,
         scale_queue: str | None = None,
         wait_s: int = 1,
+        observe: Callable[[Job, Job], object] = lambda old, new: None,
     ) -> None:
         super().__init__(session, jobs_table, records_table, queue)
         sqs = self._clients("sqs")
@@ -82,6 +84,7 @@ class AwsStore(StoreReader):
         self._log = SettlementLog(self._jobs, self._records, sqs, queue)
         self._scale = Queue(sqs, scale_queue) if scale_queue else None
         self._wait_s = wait_s
+        self._observe = observe
         self._pool = ThreadPoolExecutor(THREADS)
         self._last_place = 0
 
@@ -538,6 +541,7 @@ class AwsStore(StoreReader):
             if told is not None:
                 self._log.leave_out(told)
             raise _stale(old) from None
+        self._observe(old, job)
         self._follow(decision, told, place, ticket=ticket)
         return job
 

@@ -125,9 +125,17 @@ class Workers:
     def scheduler(self, worker: str) -> SchedulerNote | None:
         """The scheduler of a worker; None: it has none of ours."""
         item = self._records.get(_partition(worker), "scheduler")
-        if item is None:
-            return None
-        return SchedulerNote(worker, item["queue"]["S"], item["group"]["S"], "gone" in item)
+        return _note(worker, item) if item is not None and "queue" in item else None
+
+    def both(self, worker: str) -> tuple[Assignment | None, SchedulerNote | None]:
+        """What a worker runs and who schedules it, in one read."""
+        found = self._records.query("pk = :pk", {":pk": text(_partition(worker))})
+        items = {item["sk"]["S"]: item for item in found}
+        attempt, note = items.get("attempt"), items.get("scheduler")
+        return (
+            _assignment(worker, attempt) if attempt is not None and "job_id" in attempt else None,
+            _note(worker, note) if note is not None and "queue" in note else None,
+        )
 
     def mark_gone(self, worker: str) -> None:
         """Note that a worker is going away, so that it takes nothing new."""
@@ -150,6 +158,10 @@ class Workers:
 
 def _partition(worker: str) -> str:
     return f"worker {worker}"
+
+
+def _note(worker: str, item: Item) -> SchedulerNote:
+    return SchedulerNote(worker, item["queue"]["S"], item["group"]["S"], "gone" in item)
 
 
 def _attempt(assignment: Assignment) -> dict[str, Value]:

@@ -6,10 +6,10 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 from __future__ import annotations
 
 import json
+import os
 import time
 
-from shoal.aws.functions.wiring import variable
-from shoal.core.job import Finished, Job, Started, Status
+from shoal.core.job import Finished, Job, Started
 
 NAMESPACE = "Shoal"
 
@@ -22,7 +22,7 @@ def emit(values: dict[str, float], queue: str | None = None, **facts: object) ->
         queue: whose they are; None: they are of the scheduler as a whole.
         facts: more to find the line by.
     """
-    names = {"Scheduler": variable("SCHEDULER")}
+    names = {"Scheduler": os.environ["SHOAL_SCHEDULER"]}
     if queue is not None:
         names["Queue"] = queue
     metrics = [
@@ -34,27 +34,20 @@ def emit(values: dict[str, float], queue: str | None = None, **facts: object) ->
     print(json.dumps({"_aws": about, **names, **values, **facts}), flush=True)  # noqa: T201
 
 
-def attempt_ended(queue: str, before: Job, after: Job) -> None:
-    """An attempt was settled."""
-    assert isinstance(before.state, Started)
+def observe(queue: str, before: Job, after: Job) -> None:
+    """A job changed: tell of an attempt that ended."""
+    if not isinstance(before.state, Started) or isinstance(after.state, Started):
+        return
+    lease = before.state.lease
+    facts = {"job_id": before.job_id, "token": str(before.token), "worker": lease.worker}
+    if after.interruptions > before.interruptions:
+        emit({"Interruptions": 1}, queue, **facts)
+        emit({"Interruptions": 1})
+        return
     name = "AttemptsRetried"
-    ended_at = time.time()
-    if isinstance(after.state, Finished) and after.run == before.run:
-        ended_at = after.state.finished_at
-        name = {Status.SUCCESSFUL: "JobsSuccessful", Status.FAILED: "JobsFailed"}.get(
-            after.status, "JobsCancelled"
-        )
-    seconds = ended_at - before.state.lease.started_at
-    emit(
-        {name: 1, "AttemptSeconds": round(seconds, 3)},
-        queue,
-        job_id=before.job_id,
-        token=str(before.token),
-        worker=before.state.lease.worker,
-    )
-
-
-def interrupted(queue: str, worker: str) -> None:
-    """A worker went away with a job."""
-    emit({"Interruptions": 1}, queue, worker=worker)
-    emit({"Interruptions": 1})
+    if isinstance(after.state, Finished):
+        name = f"Jobs{after.status}"
+    elif after.run > before.run:
+        name = "JobsCancelled"
+    seconds = round(time.time() - lease.started_at, 3)
+    emit({name: 1, "AttemptSeconds": seconds}, queue, **facts)

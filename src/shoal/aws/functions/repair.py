@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from shoal.aws.functions import metrics
 from shoal.aws.functions.wiring import settings
 from shoal.aws.functions.wiring import store as store_of
 from shoal.core.errors import StaleToken
@@ -23,6 +22,5 @@ def give_back(worker: str, queue: str, reason: str) -> str | None:
         store.interrupt(job, reason, time.time(), settings().max_interruptions, 0.0)
     except StaleToken:
         return None  # settled, or given back by somebody else
-    metrics.interrupted(queue, worker)
     store.nudge()
     return job.job_id

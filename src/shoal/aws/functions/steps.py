@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from shoal.aws.functions import metrics
 from shoal.aws.functions.repair import give_back
 from shoal.aws.functions.tokens import succeed
 from shoal.aws.functions.wiring import (
@@ -24,6 +23,7 @@ from shoal.aws.functions.wiring import (
 from shoal.aws.functions.wiring import store as store_of
 from shoal.aws.runner import WorkerGone
 from shoal.aws.store import AwsStore
+from shoal.aws.workers import Assignment
 from shoal.core.confirm import Ended
 from shoal.core.errors import JobNotFound, StaleToken
 from shoal.core.job import Job, Started
@@ -117,16 +117,16 @@ def settle_job(state: State, _: Any) -> State:
     if job is None:  # settled by a call whose answer was lost, or cancelled
         known = store.assigned(worker) if state.get("again") else None
         return _step(state, store, known or scheduler(worker, queue).next_job())
-    ended = _gather(store, state, job)
+    assignment, leaves = store.look_at(worker)
+    ended = _gather(state, job, assignment)
     if ended is None:
         return {"next": "run", "job": state["job"]}
     try:
-        following = scheduler(worker, queue).settle_job(
-            job, ended, take_next=not _leaves(store, state)
-        )
+        following = scheduler(worker, queue).settle_job(job, ended, take_next=not leaves)
     except StaleToken:
-        following = scheduler(worker, queue).next_job()
-    metrics.attempt_ended(queue, job, store.job(job.job_id))
+        following = None if leaves else scheduler(worker, queue).next_job()
+    if leaves:
+        return {"next": "retire", "job": None}
     return _step(state, store, following)
 
 
@@ -174,30 +174,27 @@ def _claimed(store: AwsStore, state: State) -> Job | None:
     return job if job.state.lease.worker == state["worker"] else None
 
 
-def _gather(store: AwsStore, state: State, job: Job) -> Ended | None:
+def _gather(state: State, job: Job, assignment: Assignment | None) -> Ended | None:
     """How an attempt ended; None: it runs."""
     problem = (state.get("report") or {}).get("problem")
     if problem:
         return Ended(problem=problem, retry_helps=False)
-    command_id = store.command_id(job.job_id, job.token, state["worker"])
-    if command_id is None:
+    if assignment is None or assignment.command_id is None:
         return None  # woken too early, while the command is being sent
-    return runner(state["queue"]).look(job, state["worker"], command_id)
+    if (assignment.job_id, assignment.token) != (job.job_id, str(job.token)):
+        return None
+    return runner(state["queue"]).look(job, state["worker"], assignment.command_id)
 
 
 def _stop_strays(store: AwsStore, state: State) -> None:
     """End the command of an attempt that is not ours any more, if it runs."""
     named = state["job"]
-    assignment = store.assignment(state["worker"])
+    assignment = store.workers.get(state["worker"])
     if assignment is None or assignment.command_id is None:
         return
     attempt = (named["job_id"], f"{named['run']}.{named['attempt']}")
     if (assignment.job_id, assignment.token) == attempt:
         runner(state["queue"]).stop(state["worker"], assignment.command_id)
-
-
-def _leaves(store: AwsStore, state: State) -> bool:
-    return store.is_going(state["worker"])
 
 
 def _is_renewal_due(job: Job, now: float) -> bool:

@@ -108,10 +108,7 @@ def _sweep_queue(queue: str, instances: dict[str, Instance], done: dict[str, int
         instance = instances.get(worker)
         return instance is None or instance.state not in ALIVE
 
-    reaped = store.reap(is_lost, now, settings().max_interruptions)
-    done["reaped"] += len(reaped)
-    for _ in reaped:
-        metrics.interrupted(queue, "lost")
+    done["reaped"] += len(store.reap(is_lost, now, settings().max_interruptions))
     done["told"] += store.tell_unsent()
     done["tickets"] += store.replace_tickets(now, queued_for_s=WAITING_S)
     done["woken"] += _wake_waiting(queue, now)

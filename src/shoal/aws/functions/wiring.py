@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import boto3
 
 from shoal.aws import names
 from shoal.aws.fleet import Ec2Fleet
+from shoal.aws.functions import metrics
 from shoal.aws.queue_facts import QueueFacts
 from shoal.aws.reader import CONFIG
 from shoal.aws.runner import FleetFacts, SsmRunner
@@ -71,6 +72,7 @@ def store(queue: str) -> AwsStore:
         names.jobs_table(scheduler),
         names.records_table(scheduler),
         queue,
+        observe=partial(metrics.observe, queue),
         scale_queue=names.scale_queue(queue.removesuffix("-job-queue")) if is_fleet else None,
     )
 

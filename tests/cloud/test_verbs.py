@@ -1,0 +1,293 @@
+"""The verbs of the command line on real stacks, with real workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from shoal.cli.main import cli
+
+from .emulator import Emulator
+from .machines import Machines
+from .stacks import Deployed
+from .support import (
+    PARAMETERS,
+    come_to_rest,
+    drain,
+    job,
+    queue_url,
+    standing,
+    wait_for_jobs,
+    wait_until,
+)
+
+Type = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def site(emulator: Emulator) -> Iterator[Deployed]:
+    """A fleet of one worker at most."""
+    wanted = {**PARAMETERS, "MaxInstancesAllowed": "1"}
+    with standing(emulator, "verbs", None, wanted) as stands:
+        yield stands
+
+
+def variables(site: Deployed) -> dict[str, str]:
+    """The environment of a person who uses the stack."""
+    return {
+        **site.emulator.session_env(),
+        "SHOAL_ENV": site.environment,
+        "AWS_CONFIG_FILE": os.devnull,
+    }
+
+
+@pytest.fixture
+def type_shoal(site: Deployed) -> Type:
+    """Run a verb; what it prints. Any other exit code than `code` fails the test."""
+
+    def run(*words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(cli, words, env=variables(site), standalone_mode=False)
+        if done.exception is not None:
+            raise done.exception
+        assert (done.return_value or 0) == code, done.output
+        return done.stdout
+
+    return run
+
+
+@contextmanager
+def shoal_running(site: Deployed, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A verb that goes on, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shoal.cli.main", *words],
+        env={**os.environ, **variables(site)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def folder(at: Path, script: str, **inputs: str) -> Path:
+    """A job folder, here."""
+    at.mkdir()
+    for name, content in {**inputs, "run.sh": script}.items():
+        (at / name).write_text(content)
+    return at
+
+
+def sleepers(seconds: str) -> list[int]:
+    """The processes that sleep for so long."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if process.info["cmdline"] == ["sleep", seconds]:
+            found.append(process.pid)
+    return found
+
+
+# --- from submission to results -----------------------------------------------------------------
+
+
+def test_from_submission_to_results(
+    site: Deployed, machines: Machines, type_shoal: Type, tmp_path: Path
+) -> None:
+    """Folders and commands are submitted, waited for, looked at and fetched; one is tried again."""
+    good = folder(tmp_path / "good", "cat in.txt >out.txt; echo said", **{"in.txt": "given"})
+    fickle = folder(tmp_path / "fickle", '[ "$SHOAL_RUN" = 2 ] || { echo bad >&2; exit 3; }')
+    with shoal_running(site, "events", "--follow", "--json") as events:
+        assert type_shoal("submit", str(good), str(fickle)) == "good/run.sh\nfickle/run.sh\n"
+        type_shoal("submit", "--command", 'echo "$V"', "--id", "one", "--set", "V=a b")
+        type_shoal("wait", "*/run.sh", "one", "--timeout", "180", code=1)
+        assert json.loads(type_shoal("wait", "one", "--json"))["by_status"] == {"Successful": 1}
+        listed = json.loads(type_shoal("status", "--json"))["jobs"]
+        assert {of["job_id"]: of["Status"] for of in listed} == {
+            "good/run.sh": "Successful",
+            "fickle/run.sh": "Failed",
+            "one": "Successful",
+        }
+        failed = type_shoal("status", "fickle/run.sh")
+        assert failed.startswith("fickle/run.sh is Failed: exit code 3, last output: bad")
+        assert type_shoal("logs", "good/run.sh") == "said\n"
+        assert type_shoal("logs", "one") == "a b\n"
+        assert type_shoal("logs", "fickle/run.sh", "--attempt", "1.1") == "bad\n"
+        type_shoal("fetch", "good/run.sh", str(tmp_path / "results"))
+        assert (tmp_path / "results/good/out.txt").read_text() == "given"
+        assert not (tmp_path / "results/good/in.txt").exists()
+        assert type_shoal("retry", "fickle/run.sh") == "fickle/run.sh\n"
+        type_shoal("wait", "fickle/run.sh", "--timeout", "180")
+        status = json.loads(type_shoal("status", "fickle/run.sh", "--json"))
+        assert [attempt["ending"] for attempt in status["attempts"]] == ["failed", "successful"]
+        come_to_rest(site, machines)
+        assert events.stdout is not None
+        told = [json.loads(events.stdout.readline()) for _ in range(4)]
+    ends = [(of["job_id"], of["run"], of["queue"]) for of in told]
+    assert sorted(ends) == [
+        ("fickle/run.sh", 1, "failed"),
+        ("fickle/run.sh", 2, "finished"),
+        ("good/run.sh", 1, "finished"),
+        ("one", 1, "finished"),
+    ]
+    assert [of["cursor"] for of in told] == sorted(of["cursor"] for of in told)
+    after = type_shoal("events", "--json", "--after", str(told[2]["cursor"])).splitlines()
+    assert [json.loads(line)["cursor"] for line in after] == [told[3]["cursor"]]
+    assert type_shoal("doctor").endswith("all is well\n")
+
+
+# --- while a job runs ---------------------------------------------------------------------------
+
+
+def test_output_is_followed_while_it_comes(
+    site: Deployed, machines: Machines, type_shoal: Type, tmp_path: Path
+) -> None:
+    """`logs -f` shows lines before the job has ended, and all of them at its end."""
+    gate = tmp_path / "gate"
+    script = f"echo first; while [ ! -e {gate} ]; do sleep 0.1; done; echo last; printf end"
+    type_shoal("submit", "--command", script, "--id", "talks")
+    with shoal_running(site, "logs", "-f", "talks") as logs:
+        assert logs.stdout is not None
+        assert logs.stdout.readline() == b"first\n"
+        assert job(site, "talks")["Status"] == "Started"
+        (worker,) = json.loads(type_shoal("workers", "--json"))
+        assert worker["job_id"] == "talks"
+        assert worker["instance_id"] == job(site, "talks")["instance_id"]
+        gate.touch()
+        assert logs.stdout.read() == b"last\nend"
+        assert logs.wait(30) == 0
+    come_to_rest(site, machines)
+    assert json.loads(type_shoal("workers", "--json")) == []
+
+
+def test_a_running_job_is_cancelled(site: Deployed, machines: Machines, type_shoal: Type) -> None:
+    """Its processes end, its worker goes on with the next job, and it can be run again."""
+    script = '[ "$SHOAL_RUN" = 2 ] || sleep 9876.5'
+    type_shoal("submit", "--command", script, "--id", "victim")
+    wait_until(lambda: sleepers("9876.5"), "the job runs")
+    type_shoal("submit", "--command", "true", "--id", "next")
+    assert type_shoal("cancel", "victim") == "victim\n"
+    wait_until(lambda: not sleepers("9876.5"), "its processes end", 20)
+    done = wait_for_jobs(site, ["victim", "next"])
+    assert {name: item["Status"] for name, item in done.items()} == {
+        "victim": "Cancelled",
+        "next": "Successful",
+    }
+    first, second = (json.loads(done[name]["attempts"][0])[0] for name in ("victim", "next"))
+    assert first["worker"] == second["worker"]
+    assert first["ending"] == "cancelled"
+    assert type_shoal("retry", "vic*") == "victim\n"
+    assert wait_for_jobs(site, ["victim"])["victim"]["Status"] == "Successful"
+    come_to_rest(site, machines)
+
+
+# --- pause --------------------------------------------------------------------------------------
+
+
+def test_a_pause(site: Deployed, machines: Machines, type_shoal: Type, tmp_path: Path) -> None:
+    """What runs ends, workers leave, a sweep of 300 jobs waits; afterwards the work goes on."""
+    gate = tmp_path / "gate"
+    script = f"while [ ! -e {gate} ]; do sleep 0.1; done"
+    type_shoal("submit", "--command", script, "--id", "before")
+    wait_for_jobs(site, ["before"], ["Started"])
+    type_shoal("pause")
+    table = tmp_path / "params.csv"
+    table.write_text("voltage\n" + "".join(f"{number}\n" for number in range(300)))
+    options = ["--command", "echo {voltage} volts", "--id", "v{voltage}"]
+    said = json.loads(type_shoal("submit", "--sweep", str(table), *options, "--json"))
+    assert (said["accepted"], len(said["job_ids"])) == (300, 300)
+    gate.touch()
+    come_to_rest(site, machines)
+    looked = json.loads(type_shoal("status", "v*", "--json"))
+    assert (looked["paused"], looked["workers"]) == (True, 0)
+    assert (looked["counts"]["Queued"], looked["counts"]["Started"]) == (300, 0)
+    assert job(site, "before")["Status"] == "Successful"
+    assert len(type_shoal("cancel", "v??", "v?", "v1*", "v2[1-9]*").splitlines()) == 290
+    type_shoal("resume")
+    type_shoal("wait", "v20*", "--timeout", "180")
+    assert type_shoal("logs", "v207") == "207 volts\n"
+    come_to_rest(site, machines)
+    counts = json.loads(type_shoal("status", "--json"))["counts"]
+    assert (counts["Queued"], counts["Started"], counts["Cancelled"]) == (0, 0, 290)
+
+
+# --- the audit ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unswept(site: Deployed) -> Iterator[None]:
+    """Nobody else repairs anything meanwhile."""
+    events = site.client("events")
+    (rule,) = (
+        rule["Name"]
+        for page in events.get_paginator("list_rules").paginate()
+        for rule in page["Rules"]
+        if rule["Name"].startswith(f"{site.scheduler}-Sweep")
+    )
+    events.disable_rule(Name=rule)
+    yield
+    events.enable_rule(Name=rule)
+
+
+def test_the_audit(
+    site: Deployed,
+    machines: Machines,
+    type_shoal: Type,
+    unswept: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It finds nothing after all this; a lost ticket and a settlement nobody told are mended."""
+    monkeypatch.setattr("shoal.aws.doctor.SETTLE_S", -5.0)
+    type_shoal("submit", "--command", "true", "--id", "untold")
+    type_shoal("wait", "untold")
+    come_to_rest(site, machines)
+    report = json.loads(type_shoal("doctor", "--json"))
+    assert (report["account"]["missing"], report["findings"]) == (0, [])
+    drain(site, f"{site.queue}-finished")
+    _untell(site, "untold")
+    type_shoal("pause")
+    type_shoal("submit", "--command", "true", "--id", "lost")
+    site.client("sqs").purge_queue(QueueUrl=queue_url(site, site.queue))
+    said = type_shoal("doctor", code=1)
+    assert "job 'untold' run 1 is over, but is on no queue" in said
+    assert "1 Queued job can't be taken" in said
+    report = json.loads(type_shoal("doctor", "--fix", "--json", code=1))  # as it was before
+    assert [of["fixed"] for of in report["findings"]] == [True, True]
+    assert type_shoal("doctor").endswith("all is well\n")
+    assert [told.job_id for told in drain(site, f"{site.queue}-finished")] == ["untold"]
+    type_shoal("resume")
+    type_shoal("wait", "lost", "--timeout", "180")
+    come_to_rest(site, machines)
+
+
+def _untell(site: Deployed, job_id: str) -> None:
+    """Put a job back to where a crash between its settlement and the telling leaves it."""
+    dynamodb = site.client("dynamodb")
+    lines: list[dict[str, Any]] = dynamodb.query(
+        TableName=f"{site.scheduler}-records",
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": f"settled {site.queue}"}},
+    )["Items"]
+    (line,) = (of for of in lines if f'"{job_id}"' in of.get("line", {}).get("S", ""))
+    dynamodb.delete_item(
+        TableName=f"{site.scheduler}-records", Key={"pk": line["pk"], "sk": line["sk"]}
+    )
+    dynamodb.update_item(
+        TableName=f"{site.scheduler}-job-monitoring",
+        Key={"job_id": {"S": job_id}},
+        UpdateExpression="SET unsent = :unsent, unsent_in = :queue",
+        ExpressionAttributeValues={
+            ":unsent": {"L": [line["line"]]},
+            ":queue": {"S": site.queue},
+        },
+    )
