@@ -7,6 +7,7 @@ It knows one worker and nothing of the others; what they share is the store. The
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import msgspec
 
 from shoal.core.backoff import backoff_s

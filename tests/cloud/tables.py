@@ -21,7 +21,7 @@ _Loader.add_multi_constructor("!", lambda loader, suffix, node: _LEFT_OUT)
 @cache
 def _resources() -> dict[str, Any]:
     text = (find_templates() / "scheduler.template.yaml").read_text()
-    resources: dict[str, Any] = yaml.load(text, _Loader)["Resources"]  # noqa: S506
+    resources: dict[str, Any] = yaml.load(text, _Loader)["Resources"]
     return resources
 
 

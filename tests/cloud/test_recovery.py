@@ -114,7 +114,7 @@ def test_a_worker_that_dies_unseen_is_found(fleet: Watched, go: Any) -> None:
 
 
 def test_a_spot_warning_gives_the_job_back(fleet: Watched, go: Any) -> None:
-    """Two minutes before a Spot instance goes, its job is on the queue again, and it is given up."""
+    """Two minutes before a Spot instance goes, its job is on the queue again, and the worker ends."""
     submit(fleet, "warned", WAITS_FOR_FILE.format(go=go))
     worker = until_running(fleet, "warned")
     fleet.machines.warn(worker)
@@ -122,6 +122,18 @@ def test_a_spot_warning_gives_the_job_back(fleet: Watched, go: Any) -> None:
     fleet.until(lambda: not fleet.machines.machine(worker).alive, 20, "the warned worker ended")
     go.touch()
     assert_successful_once(fleet, "warned", interruptions=1)
+
+
+def test_last_words_of_a_dying_worker_do_not_count(fleet: Watched, go: Any) -> None:
+    """A machine that shuts down in order reports its command as Failed: that is no failure."""
+    fleet.machines.last_words = True
+    submit(fleet, "last words", WAITS_FOR_FILE.format(go=go))
+    worker = until_running(fleet, "last words")
+    fleet.stacks.client("ec2").terminate_instances(InstanceIds=[worker])
+    fleet.until(lambda: fleet.item("last words")["interruptions"]["N"] == "1", 20, "given back")
+    fleet.machines.last_words = False
+    go.touch()
+    assert_successful_once(fleet, "last words", interruptions=1)
 
 
 # --- schedulers -----------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from shoal.aws import names
+from shoal.aws.settled import read_settlements
+from shoal.aws.table import Table
+from shoal.core.job import Settlement
 
 from .machines import Machines
 from .stacks import Deployed
@@ -103,6 +106,13 @@ class Watched:
         return [
             value["S"] for item in self.items() for value in item.get("attempts", {"L": ()})["L"]
         ]
+
+    def settlements(self) -> list[Settlement]:
+        """The stream of the queue."""
+        table = Table(
+            self.stacks.client("dynamodb"), names.records_table(self.stacks.scheduler), ("pk", "sk")
+        )
+        return read_settlements(table, self.stacks.queue, 0, 100_000, patience_s=0)
 
     def keys(self, prefix: str = "") -> list[str]:
         """The objects of the bucket."""

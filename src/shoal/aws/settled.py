@@ -108,7 +108,9 @@ class SettlementLog:
         return line
 
 
-def read_settlements(records: Table, queue: str, after: int, limit: int) -> list[Settlement]:
+def read_settlements(
+    records: Table, queue: str, after: int, limit: int, *, patience_s: float = PATIENCE_S
+) -> list[Settlement]:
     """Lines of the stream after a number, in order; it ends before one that may still come."""
     found: list[Settlement] = []
     if limit <= 0:
@@ -121,7 +123,7 @@ def read_settlements(records: Table, queue: str, after: int, limit: int) -> list
     )
     for item in lines:
         cursor = int(item["sk"]["S"])
-        if cursor != last + 1 and float(item["written_at"]["N"]) > time.time() - PATIENCE_S:
+        if cursor != last + 1 and float(item["written_at"]["N"]) > time.time() - patience_s:
             break
         last = cursor
         if "line" in item:

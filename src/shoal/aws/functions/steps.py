@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from shoal.aws.fleet import ALIVE
 from shoal.aws.functions.repair import give_back
 from shoal.aws.functions.tokens import succeed
 from shoal.aws.functions.wiring import (
@@ -56,7 +57,7 @@ def await_worker(state: State, _: Any) -> State:
     if any(known.get("PingStatus") == "Online" for known in found["InstanceInformationList"]):
         return {}
     instance = fleet().find(worker)
-    if instance is None or instance.state not in ("pending", "running"):
+    if instance is None or instance.state not in ALIVE:
         raise WorkerGone(f"{worker} went away before it answered", "another one takes its place")
     raise WorkerNotReady(f"{worker} does not answer SSM yet")
 
@@ -121,6 +122,9 @@ def settle_job(state: State, _: Any) -> State:
     ended = _gather(state, job, assignment)
     if ended is None:
         return {"next": "run", "job": state["job"]}
+    if ended.exit_code != 0 and not _is_alive(worker):
+        # A machine that shuts down ends what runs on it: that says nothing about the job.
+        raise WorkerGone(f"{worker} went away with its attempt", "the job goes to another worker")
     try:
         following = scheduler(worker, queue).settle_job(job, ended, take_next=not leaves)
     except StaleToken:
@@ -184,6 +188,11 @@ def _gather(state: State, job: Job, assignment: Assignment | None) -> Ended | No
     if (assignment.job_id, assignment.token) != (job.job_id, str(job.token)):
         return None
     return runner(state["queue"]).look(job, state["worker"], assignment.command_id)
+
+
+def _is_alive(worker: str) -> bool:
+    instance = fleet().find(worker)
+    return instance is not None and instance.state in ALIVE
 
 
 def _stop_strays(store: AwsStore, state: State) -> None:
