@@ -25,7 +25,7 @@ PARAMETERS = {
 }
 """Of stacks for tests: Linux, and workers that leave soon."""
 
-PATIENCE_S = 180.0
+PATIENCE_S = 100.0
 """Nothing here takes so long, unless others use the machine as well."""
 
 FINAL = ("Successful", "Failed", "Cancelled")

@@ -110,7 +110,7 @@ def test_from_submission_to_results(
     with shoal_running(site, "events", "--follow", "--json") as events:
         assert type_shoal("submit", str(good), str(fickle)) == "good/run.sh\nfickle/run.sh\n"
         type_shoal("submit", "--command", 'echo "$V"', "--id", "one", "--set", "V=a b")
-        type_shoal("wait", "*/run.sh", "one", "--timeout", "180", code=1)
+        type_shoal("wait", "*/run.sh", "one", "--timeout", "90", code=1)
         assert json.loads(type_shoal("wait", "one", "--json"))["by_status"] == {"Successful": 1}
         listed = json.loads(type_shoal("status", "--json"))["jobs"]
         assert {of["job_id"]: of["Status"] for of in listed} == {
@@ -120,14 +120,14 @@ def test_from_submission_to_results(
         }
         failed = type_shoal("status", "fickle/run.sh")
         assert failed.startswith("fickle/run.sh is Failed: exit code 3, last output: bad")
-        assert type_shoal("logs", "good/run.sh") == "said\n"
+        assert type_shoal("logs", "good/run.sh").startswith("said\nupload: ./out.txt to s3://")
         assert type_shoal("logs", "one") == "a b\n"
         assert type_shoal("logs", "fickle/run.sh", "--attempt", "1.1") == "bad\n"
         type_shoal("fetch", "good/run.sh", str(tmp_path / "results"))
         assert (tmp_path / "results/good/out.txt").read_text() == "given"
         assert not (tmp_path / "results/good/in.txt").exists()
         assert type_shoal("retry", "fickle/run.sh") == "fickle/run.sh\n"
-        type_shoal("wait", "fickle/run.sh", "--timeout", "180")
+        type_shoal("wait", "fickle/run.sh", "--timeout", "90")
         status = json.loads(type_shoal("status", "fickle/run.sh", "--json"))
         assert [attempt["ending"] for attempt in status["attempts"]] == ["failed", "successful"]
         come_to_rest(site, machines)
@@ -214,7 +214,7 @@ def test_a_pause(site: Deployed, machines: Machines, type_shoal: Type, tmp_path:
     assert job(site, "before")["Status"] == "Successful"
     assert len(type_shoal("cancel", "v??", "v?", "v1*", "v2[1-9]*").splitlines()) == 290
     type_shoal("resume")
-    type_shoal("wait", "v20*", "--timeout", "180")
+    type_shoal("wait", "v20*", "--timeout", "90")
     assert type_shoal("logs", "v207") == "207 volts\n"
     come_to_rest(site, machines)
     counts = json.loads(type_shoal("status", "--json"))["counts"]
@@ -266,7 +266,7 @@ def test_the_audit(
     assert type_shoal("doctor").endswith("all is well\n")
     assert [told.job_id for told in drain(site, f"{site.queue}-finished")] == ["untold"]
     type_shoal("resume")
-    type_shoal("wait", "lost", "--timeout", "180")
+    type_shoal("wait", "lost", "--timeout", "90")
     come_to_rest(site, machines)
 
 

@@ -40,6 +40,10 @@ class QueueFacts:
         """Note that a queue has workers."""
         self._records.update((PARTITION, queue))
 
+    def forget(self, queue: str) -> None:
+        """Forget a queue that is there no more."""
+        self._records.delete(PARTITION, queue)
+
     def say(self, queue: str, fleet: FleetFacts) -> None:
         """Note what the scheduler has to know of a fleet."""
         assert fleet.bucket is not None

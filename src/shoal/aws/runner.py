@@ -197,12 +197,31 @@ class SsmRunner:
             "the worker is given back, and the job goes to another one",
         )
 
-    def look(self, job: Job, worker: str, command_id: str) -> Ended | None:
-        """How an attempt ended; None: it runs.
+    def has_ended(self, worker: str, command_id: str) -> bool:
+        """Whether an attempt is over.
 
         Raises:
             WorkerGone: the command never reached the worker, or ended with it.
         """
+        return self._facts(worker, command_id) is not None
+
+    def look(self, job: Job, worker: str, command_id: str) -> Ended | None:
+        """How an attempt ended; None: it runs. Raises WorkerGone as `has_ended`."""
+        facts = self._facts(worker, command_id)
+        if facts is None:
+            return None
+        output = Output(
+            self._session.client("s3", config=CONFIG),
+            self._log_bucket,
+            f"{self._queue}/{command_id}/",
+            facts.get("StandardOutputContent", ""),
+            facts.get("StandardErrorContent", ""),
+            (FIRST_STDOUT, FIRST_STDERR),
+        )
+        return self._judge(job, facts, output)
+
+    def _facts(self, worker: str, command_id: str) -> Any | None:
+        """What SSM knows about a command that is over."""
         try:
             facts = self._ssm.get_command_invocation(CommandId=command_id, InstanceId=worker)
         except ClientError as error:
@@ -216,18 +235,10 @@ class SsmRunner:
             raise WorkerGone(
                 f"SSM reports {details or status} for {worker}", "its job goes to another worker"
             )
-        output = Output(
-            self._session.client("s3", config=CONFIG),
-            self._log_bucket,
-            f"{self._queue}/{command_id}/",
-            facts.get("StandardOutputContent", ""),
-            facts.get("StandardErrorContent", ""),
-            (FIRST_STDOUT, FIRST_STDERR),
-        )
-        return self._judge(job, status, facts, output)
+        return facts
 
-    def _judge(self, job: Job, status: str, facts: Any, output: Output) -> Ended:
-        tail = output.tail()
+    def _judge(self, job: Job, facts: Any, output: Output) -> Ended:
+        status, tail = facts["Status"], output.tail()
         if status == "TimedOut":
             return Ended(timed_out_s=self.timeout_s(job), output_tail=tail)
         if status == "Cancelled":

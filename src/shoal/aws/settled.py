@@ -76,13 +76,17 @@ class SettlementLog:
 
     def refuse_message(self, message: Message, reason: str, now: float) -> None:
         """Put a message that is no job on the failed queue, as it came, with the reason."""
-        self._failed.send(message.body, reason=reason, status=str(Status.FAILED))
+        self._send_refused(message.body, reason)
         self._write_refusal(refused_json(message.body[:1_000]), reason, now)
 
     def refuse_object(self, key: str, reason: str, now: float) -> None:
         """Put an object that can't become a job on the failed queue, with the reason."""
-        self._failed.send(refused_json(key), reason=reason, status=str(Status.FAILED))
+        self._send_refused(refused_json(key), reason)
         self._write_refusal(refused_json(key), reason, now)
+
+    def _send_refused(self, body: str, reason: str) -> None:
+        if self._failed.exists():
+            self._failed.send(body, reason=reason, status=str(Status.FAILED))
 
     def _write_refusal(self, job: str, reason: str, now: float) -> None:
         cursor = self.next_cursor()
@@ -94,7 +98,7 @@ class SettlementLog:
         queue = {Status.SUCCESSFUL: self._finished, Status.FAILED: self._failed}.get(
             settlement.status
         )
-        if queue is not None:
+        if queue is not None and queue.exists():  # those of custom queues need not be there
             body = json.dumps(json.loads(settlement.job))  # in ASCII: SQS takes not all of Unicode
             queue.send(body, reason=settlement.reason, status=settlement.status.value)
 

@@ -439,6 +439,14 @@ class AwsStore(StoreReader):
         except StaleToken:
             return None
 
+    def has_queue(self) -> bool:
+        """Whether the job queue is there."""
+        return self._queue.exists()
+
+    def live_counts(self, at_most: int) -> tuple[int, int]:
+        """How many jobs are Queued, counted up to a limit, and how many are Started."""
+        return self._number(Status.QUEUED, at_most), self._number(Status.STARTED)
+
     def tell_unsent(self) -> int:
         """Tell settlements whose teller went away before it had; how many."""
         return self._log.tell_unsent()

@@ -106,7 +106,7 @@ def run_job(state: State, _: Any) -> None:
             store.renew(job, now, settings().lease_s)
         except StaleToken as stale:
             raise AttemptLost(str(stale)) from stale
-    if runner(state["queue"]).look(job, worker, known.command_id) is not None:
+    if runner(state["queue"]).has_ended(worker, known.command_id):
         succeed(task_token, {})
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from shoal.aws.fleet import ALIVE, Instance
 from shoal.aws.functions import metrics, tokens
@@ -18,7 +21,10 @@ from shoal.aws.functions.wiring import (
     variable,
 )
 from shoal.aws.functions.wiring import store as store_of
+from shoal.core.errors import ShoalError
 from shoal.core.job import Started, Status
+
+log = logging.getLogger(__name__)
 
 STARTING_S = 90.0
 """A scheduler that was started within this time may not be listed yet."""
@@ -30,6 +36,9 @@ LOOK_AFTER_S = 60.0
 """A command sent longer ago than this may have ended without an event."""
 
 ENDED = ("Success", "Failed", "TimedOut", "Cancelled")
+
+COUNTED = 100_000
+"""Queued jobs that the metric counts: to count costs a read for each few hundred of them."""
 
 LOOKS = 200
 """Commands looked at in one sweep: SSM has a limit on how often it is asked."""
@@ -43,10 +52,17 @@ def sweep(_: Any, __: Any) -> dict[str, int]:
     done["started"], without = _start_missing(instances, running)
     done["ended"] = _end_orphans(instances, running)
     queues = {*queue_facts().queues(), *(instance.queue for instance in instances.values())}
+    troubles: list[Exception] = []
     for queue in sorted(queues):
-        _sweep_queue(queue, instances, done)
+        try:
+            _sweep_queue(queue, instances, done)
+        except (ClientError, BotoCoreError, ShoalError) as trouble:  # the other queues go on
+            log.exception("queue %s could not be swept", queue)
+            troubles.append(trouble)
     alive = sum(instance.state in ALIVE for instance in instances.values())
     metrics.emit({"Workers": alive, "WorkersWithoutScheduler": without}, repaired=done)
+    if troubles:
+        raise troubles[0]
     return done
 
 
@@ -103,6 +119,10 @@ def _end_orphans(instances: dict[str, Instance], running: dict[str, str]) -> int
 def _sweep_queue(queue: str, instances: dict[str, Instance], done: dict[str, int]) -> None:
     store = store_of(queue)
     now = time.time()
+    if not store.has_queue():
+        if all(instance.queue != queue for instance in instances.values()):
+            queue_facts().forget(queue)  # its fleet was destroyed
+        return
 
     def is_lost(worker: str) -> bool:
         instance = instances.get(worker)
@@ -112,10 +132,8 @@ def _sweep_queue(queue: str, instances: dict[str, Instance], done: dict[str, int
     done["told"] += store.tell_unsent()
     done["tickets"] += store.replace_tickets(now, queued_for_s=WAITING_S)
     done["woken"] += _wake_waiting(queue, now)
-    counts = store.counts().by_status
-    metrics.emit(
-        {"JobsQueued": counts[Status.QUEUED], "JobsStarted": counts[Status.STARTED]}, queue
-    )
+    queued, started = store.live_counts(COUNTED)
+    metrics.emit({"JobsQueued": queued, "JobsStarted": started}, queue)
 
 
 def _wake_waiting(queue: str, now: float) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from shoal.aws.workers import Workers
 from shoal.scheduler import Scheduler
 from shoal.settings import Settings, load
 
-IDLE_S = "SHOAL_IDLE_S"
+FRESH_S = 60.0
+"""How old what is known of a fleet may be."""
 
 
 class SystemClock:
@@ -72,8 +73,8 @@ def store(queue: str) -> AwsStore:
         names.jobs_table(scheduler),
         names.records_table(scheduler),
         queue,
-        observe=partial(metrics.observe, queue),
         scale_queue=names.scale_queue(queue.removesuffix("-job-queue")) if is_fleet else None,
+        observe=partial(metrics.observe, queue),
     )
 
 
@@ -95,12 +96,15 @@ def scheduler(worker: str, queue: str) -> Scheduler:
     return Scheduler(worker, store(queue), SystemClock(), settings(), random.random)
 
 
-@cache
 def runner(queue: str) -> SsmRunner:
-    """What starts attempts on the workers of a queue."""
+    """What starts attempts on the workers of a queue, as its fleet was within the last minute."""
+    return _runner(queue, int(time.time() // FRESH_S))
+
+
+@lru_cache(maxsize=16)
+def _runner(queue: str, _when: int) -> SsmRunner:
     name = variable("SCHEDULER")
-    facts = queue_facts().get(queue)
-    fleet = facts or FleetFacts(None, "", MAX_EXECUTION_S)
+    fleet = queue_facts().get(queue) or FleetFacts(None, "", MAX_EXECUTION_S)
     is_live = os.environ.get("SHOAL_LIVE_LOGS", "true") == "true"
     return SsmRunner(
         session(),
