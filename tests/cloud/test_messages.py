@@ -78,7 +78,7 @@ BAD = {
     '{"job_id": "up", "commands": ["true"], "folder": "a/../b"}': "'..' part",
     '{"job_id": "", "commands": ["true"]}': "job_id is empty",
     '{"ticket": 5}': "unknown key: 'ticket'",
-    json.dumps({"job_id": "heavy", "commands": ["x" * 240_000]}): "200,000 are the most",
+    json.dumps({"job_id": "heavy", "commands": ["x" * 240_000]}): "100,000 are the most",
 }
 
 
@@ -155,7 +155,7 @@ def test_a_message_of_300_kb(seen: Seen) -> None:
 def test_a_job_of_300_kb_through_the_client(seen: Seen) -> None:
     """The client says how much is too much, and what to do; no job is there."""
     with as_user(seen.site.emulator), shoal.connect(seen.site.environment) as client:
-        with pytest.raises(SpecError, match=r"300,.* bytes of JSON.*200,000 are the most.*file"):
+        with pytest.raises(SpecError, match=r"300,.* bytes of JSON.*100,000 are the most.*file"):
             client.submit({"job_id": "huge", "commands": ["x" * 300_000]})
         assert client.jobs("huge") == []
 

@@ -212,7 +212,9 @@ def test_a_pause(site: Deployed, machines: Machines, type_shoal: Type, tmp_path:
     assert (looked["paused"], looked["workers"]) == (True, 0)
     assert (looked["counts"]["Queued"], looked["counts"]["Started"]) == (300, 0)
     assert job(site, "before")["Status"] == "Successful"
-    assert len(type_shoal("cancel", "v??", "v?", "v1*", "v2[1-9]*").splitlines()) == 290
+    cancelled = json.loads(type_shoal("cancel", "v??", "v?", "v1*", "v2[1-9]*", "--json"))
+    assert {(of["Status"], of["reason"]) for of in cancelled} == {("Cancelled", "cancelled")}
+    assert len(cancelled) == 290
     type_shoal("resume")
     type_shoal("wait", "v20*", "--timeout", "90")
     assert type_shoal("logs", "v207") == "207 volts\n"

@@ -190,7 +190,7 @@ class AwsDoctor:
                 f"{len(waiting):,} Queued job{'s' * (len(waiting) != 1)} can't be taken: the queue"
                 f" {self._target.queue} is empty",
                 "the sweep puts them there again, and so does 'shoal doctor --fix'",
-                lambda: self._store.replace_tickets(time.time(), queued_for_s=0.0),
+                lambda: self._store.replace_tickets(time.time(), queued_for_s=0.0, again_s=0.0),
             )
 
     def _executables_waiting(self) -> Iterator[Finding]:

@@ -127,6 +127,14 @@ class Queue:
             entries = [entry for entry in entries if entry["Id"] in failed]
 
 
+def allowed(body: str) -> str:
+    """JSON text as SQS takes it: two characters of Unicode have to be written as escapes.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+    """
+    return body.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+
+
 def _attribute(value: str) -> str:
     """Text as SQS takes it: not empty, short, without control characters."""
     shown = "".join(char if char.isprintable() else " " for char in storable(value))

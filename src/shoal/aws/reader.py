@@ -25,7 +25,12 @@ from shoal.core.job import Attempt, Job, Settlement, Started, Status, Token
 from shoal.core.spec import check_job_id
 from shoal.ports import Backlog, Counts
 
-CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "max_attempts": 6})
+CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "max_attempts": 6},
+    max_pool_connections=32,  # more than there are threads: those left over would be thrown away
+)
 """A call that gets no answer is repeated; all our writes may be."""
 
 STOPPED_ALREADY = ("InvalidCommandId", "InvalidInstanceId")
@@ -140,6 +145,17 @@ class StoreReader:
 
     def starts_no_job(self, key: str, version: str) -> bool:
         return self._objects.is_known(key, version)
+
+    def started_on_workers(self) -> list[tuple[str, Token, str]]:
+        """The jobs that run, each with its token and its worker."""
+        return [
+            (
+                item["job_id"]["S"],
+                Token(int(item["run"]["N"]), int(item["attempt"]["N"])),
+                item["instance_id"]["S"],
+            )
+            for item in self._started()
+        ]
 
     # --- workers ----------------------------------------------------------------------------
 

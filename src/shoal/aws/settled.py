@@ -8,13 +8,12 @@ with a void line at once.
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from shoal.aws import items, names
 from shoal.aws.items import BY_UNSENT, Value, number, text
-from shoal.aws.queues import Message, Queue
+from shoal.aws.queues import Message, Queue, allowed
 from shoal.aws.table import Refused, Table
 from shoal.core.job import Settlement, Status
 from shoal.core.spec import refused_json
@@ -99,8 +98,9 @@ class SettlementLog:
             settlement.status
         )
         if queue is not None and queue.exists():  # those of custom queues need not be there
-            body = json.dumps(json.loads(settlement.job))  # in ASCII: SQS takes not all of Unicode
-            queue.send(body, reason=settlement.reason, status=settlement.status.value)
+            queue.send(
+                allowed(settlement.job), reason=settlement.reason, status=settlement.status.value
+            )
 
     def _line(self, cursor: int, settlement: Settlement | None) -> dict[str, Value]:
         line = {

@@ -42,8 +42,8 @@ from shoal.core.lifecycle import (
 from shoal.core.spec import check_job_id, parse_job, spec_json
 from shoal.ports import Submission, SubmitReport
 
-MAX_SPEC_BYTES = 200_000
-"""A job's JSON on AWS: an item holds 400 KB, with a settlement of the job beside the job."""
+MAX_SPEC_BYTES = 100_000
+"""A job's JSON on AWS: an item holds 400 KB, with a settlement of the job, quoted, beside it."""
 
 CANDIDATES = 10
 """Urgent and due jobs that a claim looks at: others may be faster with the first."""
@@ -451,12 +451,20 @@ class AwsStore(StoreReader):
         """Tell settlements whose teller went away before it had; how many."""
         return self._log.tell_unsent()
 
-    def replace_tickets(self, now: float, *, queued_for_s: float) -> int:
-        """Put tickets on the queue for jobs that have waited for long, which may have lost theirs.
+    def replace_tickets(self, now: float, *, queued_for_s: float, again_s: float) -> int:
+        """Put tickets on the queue for jobs that have lost theirs, or may have.
 
-        All of them when the queue is empty; else the oldest ones.
+        Args:
+            now: the time.
+            queued_for_s: on an empty queue, jobs that have been there for longer get a new one.
+            again_s: on any queue, so do the oldest, when they have been waiting for this long,
+                and again after as long.
+
+        Returns:
+            How many.
         """
         is_empty = not any(self._queue.depths().values())
+        before = now - (queued_for_s if is_empty else again_s)
         waiting = self._jobs.query(
             "listing = :listing",
             {":listing": text(items.listing(self.queue, Status.QUEUED))},
@@ -465,9 +473,19 @@ class AwsStore(StoreReader):
         without = [
             item["job_id"]["S"]
             for item in islice(waiting, None if is_empty else 100)
-            if "waiting" not in item and int(item["place"]["N"]) / 1e9 < now - queued_for_s
+            if "waiting" not in item
+            and max(int(item["place"]["N"]) / 1e9, _ticket_at(item)) < before
         ]
-        self._queue.send_tickets(without, self._pool)
+        for job_id in without:
+            try:
+                self._jobs.update(
+                    (job_id,),
+                    sets={"ticket_at": number(now)},
+                    expect={"Status": text(Status.QUEUED)},
+                )
+            except Refused:
+                continue  # claimed meanwhile
+            self._queue.send_tickets([job_id])
         return len(without)
 
     # --- results ----------------------------------------------------------------------------
@@ -579,6 +597,10 @@ class AwsStore(StoreReader):
                 self._queue.send_tickets([job.job_id])
             elif isinstance(effect, StopAttempt):
                 self.stop(job.job_id, effect.worker, effect.token)
+
+
+def _ticket_at(item: Item) -> float:
+    return float(item["ticket_at"]["N"]) if "ticket_at" in item else 0.0
 
 
 def _attempts(item: Item) -> list[Value]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -21,8 +22,9 @@ from shoal.aws.functions.wiring import (
     variable,
 )
 from shoal.aws.functions.wiring import store as store_of
-from shoal.core.errors import ShoalError
-from shoal.core.job import Started, Status
+from shoal.aws.store import AwsStore
+from shoal.core.errors import ShoalError, StaleToken
+from shoal.core.job import Started, Token
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,13 @@ STARTING_S = 90.0
 """A scheduler that was started within this time may not be listed yet."""
 
 WAITING_S = 120.0
-"""A queued job older than this may have lost its ticket."""
+"""A queued job older than this has lost its ticket, if the queue is empty."""
+
+AGAIN_S = 6 * 3600.0
+"""A job that waits for longer behind others gets a ticket again; more than one does no harm."""
+
+UNKNOWN_S = 180.0
+"""A job that its worker has not begun in this time, its worker knows nothing of."""
 
 LOOK_AFTER_S = 60.0
 """A command sent longer ago than this may have ended without an event."""
@@ -130,26 +138,39 @@ def _sweep_queue(queue: str, instances: dict[str, Instance], done: dict[str, int
 
     done["reaped"] += len(store.reap(is_lost, now, settings().max_interruptions))
     done["told"] += store.tell_unsent()
-    done["tickets"] += store.replace_tickets(now, queued_for_s=WAITING_S)
+    done["tickets"] += store.replace_tickets(now, queued_for_s=WAITING_S, again_s=AGAIN_S)
     done["woken"] += _wake_waiting(queue, now)
     queued, started = store.live_counts(COUNTED)
     metrics.emit({"JobsQueued": queued, "JobsStarted": started}, queue)
 
 
 def _wake_waiting(queue: str, now: float) -> int:
-    """Wake the schedulers whose command ended without an event."""
+    """Wake the schedulers whose command ended without an event; of many, some each minute."""
     store = store_of(queue)
+    started = store.started_on_workers()
     woken = 0
-    for job in store.jobs(None, [Status.STARTED], LOOKS):
-        assert isinstance(job.state, Started)
-        known = records_workers().get(job.state.lease.worker)
-        if known is None or known.command_id is None or known.sent_at > now - LOOK_AFTER_S:
-            continue
-        if (known.job_id, known.token) != (job.job_id, str(job.token)):
-            continue
-        found = client("ssm").list_command_invocations(
-            CommandId=known.command_id, InstanceId=known.worker
-        )["CommandInvocations"]
-        if any(command["Status"] in ENDED for command in found):
-            woken += tokens.succeed(known.task_token, {})
+    for job_id, token, worker in random.sample(started, min(LOOKS, len(started))):
+        known = records_workers().get(worker)
+        if known is None or (known.job_id, known.token) != (job_id, str(token)):
+            _give_up_unknown(store, job_id, token, now)
+        elif known.command_id is not None and known.sent_at < now - LOOK_AFTER_S:
+            found = client("ssm").list_command_invocations(
+                CommandId=known.command_id, InstanceId=worker
+            )["CommandInvocations"]
+            if any(command["Status"] in ENDED for command in found):
+                woken += tokens.succeed(known.task_token, {})
     return woken
+
+
+def _give_up_unknown(store: AwsStore, job_id: str, token: Token, now: float) -> None:
+    """Put a job back whose claim got lost on the way to its worker, when it had time enough."""
+    job = store.job(job_id)
+    if not isinstance(job.state, Started) or job.token != token:
+        return
+    lease = job.state.lease
+    if lease.started_at < now - UNKNOWN_S:
+        reason = f"worker {lease.worker} never heard of it"
+        try:
+            store.interrupt(job, reason, now, settings().max_interruptions, 0.0)
+        except StaleToken:
+            pass  # it has moved on
