@@ -282,13 +282,19 @@ class Client:
             How far they have come; all over, unless the time ran out.
         """
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+        is_listed = not names or any(PATTERN_CHARACTERS & set(name) for name in names)
+        lag_s = self.environment.lag_s if is_listed else 0.0
         with self.environment.changes() as wait_for_change:
             while True:
                 progress = self._progress(names)
                 if on_progress is not None:
                     on_progress(progress)
                 if progress.over == progress.total:
-                    return progress
+                    if not lag_s:
+                        return progress
+                    time.sleep(lag_s)  # jobs that were submitted just before may not be listed yet
+                    lag_s = 0.0
+                    continue
                 left_s = None if give_up_at is None else give_up_at - time.monotonic()
                 if left_s is not None and left_s <= 0:
                     return progress

@@ -173,6 +173,11 @@ class Environment(Protocol):
         """What attempts have printed."""
         ...
 
+    @property
+    def lag_s(self) -> float:
+        """How far its lists and counts may be behind, in seconds; a job by its id never is."""
+        ...
+
     def workers(self) -> list[Worker]:
         """The workers that are alive."""
         ...

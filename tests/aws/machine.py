@@ -154,6 +154,10 @@ class Machine:
         assert len(lines) == len({name for name, _ in lines}), "a file was uploaded twice"
         return dict(lines)
 
+    def mark(self, job_id: str, token: str = "1.1") -> str:
+        """The metadata of what an attempt uploads."""
+        return f"shoal={self.place(token).folder_name(job_id)}"
+
     def calls(self) -> list[list[str]]:
         """How `aws` was called."""
         path = self.root / "calls"

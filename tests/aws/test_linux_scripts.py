@@ -220,7 +220,7 @@ def test_new_and_changed_files_are_staged_out_alone(machine: Machine) -> None:
     )
     assert ran.code == 0, ran
     results = ["edit", "touch", "same-size", "sub/edit", "sub/new/deep/result"]
-    assert machine.uploads() == dict.fromkeys(results, "shoal=1.1")
+    assert machine.uploads() == dict.fromkeys(results, machine.mark("jobs/1"))
     assert machine.read("jobs/1/same-size") == "54321"
     assert ran.stdout.count("upload: ") == 5
     assert "download" not in ran.stdout
@@ -244,7 +244,7 @@ def test_a_change_that_hides_its_time_is_staged_out(machine: Machine) -> None:
 def test_results_of_a_failed_job_are_staged_out_too(machine: Machine) -> None:
     """Whatever the exit code, results go up, and the exit code stays the job's own."""
     ran = machine.folder("echo why > log; exit 9")
-    assert (ran.code, machine.uploads()) == (9, {"log": "shoal=1.1"})
+    assert (ran.code, machine.uploads()) == (9, {"log": machine.mark("jobs/1")})
     assert ran.stderr == ""
 
 
@@ -276,7 +276,7 @@ def test_names_are_data(machine: Machine, name: str) -> None:
     )
     assert (ran.code, ran.stdout.split("upload")[0], ran.stderr) == (0, "input", "")
     results = [f"{name}.in.out", f"{name}.in.d/{name}.in"]
-    assert machine.uploads() == dict.fromkeys(results, "shoal=1.1")
+    assert machine.uploads() == dict.fromkeys(results, machine.mark(f"{folder}/{executable}"))
     assert machine.read(f"{folder}/{name}.in.out") == "input"
     assert not list(machine.root.rglob("gone"))
     assert machine.leftovers() == []

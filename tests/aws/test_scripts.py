@@ -150,7 +150,7 @@ def test_scripts_like_the_papers_run_unchanged(tmp_path: Path, script: str) -> N
     assert (ran.code, ran.stderr) == (0, "")
     assert "upload: " in ran.stdout
     assert machine.read(f"{key}.output") == "some input"
-    assert machine.uploads() == {"jobId_7.output": "shoal=1.1"}
+    assert machine.uploads() == {"jobId_7.output": machine.mark(f"{key}.sh")}
     assert machine.leftovers() == []
 
 

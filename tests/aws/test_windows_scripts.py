@@ -163,7 +163,7 @@ def test_what_a_user_writes_is_data(text: str) -> None:
     assert data["$executable"] == [f"{text}.bat"]
     assert data["$required"] == [f"{text}.out", text]
     assert data["$bucket"] == ["drop"]
-    assert data["$metadata"] == ["shoal", "2.3"]
+    assert data["$metadata"] == ["shoal", PLACE.folder_name(f"jobs/{text}/x")]
     assert data["$variables"] == [
         *("SHOAL_ENV", text, text, text, "B", text),
         *("SHOAL_JOB_ID", f"jobs/{text}/x", "SHOAL_RUN", "2", "SHOAL_ATTEMPT", "3"),

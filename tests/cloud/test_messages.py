@@ -59,7 +59,7 @@ DIRECT: list[dict[str, Any]] = [
         "commands": ['echo "try $SHOAL_ATTEMPT"; [ "$SHOAL_ATTEMPT" = 3 ]'],
     },
     {"job_id": "in the bucket", "folder": "shelf", "commands": ["cat in.txt >out.txt"]},
-    {"job_id": "long script", "commands": ["echo " + "x" * 100_000]},
+    {"job_id": "long script", "commands": ["echo " + "x" * 90_000]},
     {"job_id": "after all", "commands": ["echo well"]},
 ]
 

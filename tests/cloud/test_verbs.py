@@ -164,7 +164,7 @@ def test_output_is_followed_while_it_comes(
         assert worker["job_id"] == "talks"
         assert worker["instance_id"] == job(site, "talks")["instance_id"]
         gate.touch()
-        assert logs.stdout.read() == b"last\nend"
+        assert logs.stdout.read().rstrip() == b"last\nend"
         assert logs.wait(30) == 0
     come_to_rest(site, machines)
     assert json.loads(type_shoal("workers", "--json")) == []
@@ -212,15 +212,15 @@ def test_a_pause(site: Deployed, machines: Machines, type_shoal: Type, tmp_path:
     assert (looked["paused"], looked["workers"]) == (True, 0)
     assert (looked["counts"]["Queued"], looked["counts"]["Started"]) == (300, 0)
     assert job(site, "before")["Status"] == "Successful"
-    cancelled = json.loads(type_shoal("cancel", "v??", "v?", "v1*", "v2[1-9]*", "--json"))
+    cancelled = json.loads(type_shoal("cancel", "v[013-9]*", "v2[1-9]*", "v2", "--json"))
     assert {(of["Status"], of["reason"]) for of in cancelled} == {("Cancelled", "cancelled")}
-    assert len(cancelled) == 290
+    assert len(cancelled) == 289
     type_shoal("resume")
     type_shoal("wait", "v20*", "--timeout", "90")
     assert type_shoal("logs", "v207") == "207 volts\n"
     come_to_rest(site, machines)
     counts = json.loads(type_shoal("status", "--json"))["counts"]
-    assert (counts["Queued"], counts["Started"], counts["Cancelled"]) == (0, 0, 290)
+    assert (counts["Queued"], counts["Started"], counts["Cancelled"]) == (0, 0, 289)
 
 
 # --- the audit ----------------------------------------------------------------------------------

@@ -62,6 +62,11 @@ class AwsEnvironment:
 
         return AwsLogs(self.target, self.store.ran_as)
 
+    @property
+    def lag_s(self) -> float:
+        """An index of DynamoDB is mostly milliseconds behind its table."""
+        return 1.0
+
     def workers(self) -> list[Worker]:
         return list_workers(self.target)
 

@@ -48,8 +48,9 @@ MAX_SPEC_BYTES = 100_000
 CANDIDATES = 10
 """Urgent and due jobs that a claim looks at: others may be faster with the first."""
 
-RECEIVES = 20
-"""Messages that a claim looks at before it says that there is no job."""
+LOOK_S = 20.0
+"""For how long a claim looks at messages, before it says that there is no job: thousands may be
+tickets of jobs that were cancelled. A function has a minute."""
 
 THREADS = 16
 
@@ -236,7 +237,8 @@ class AwsStore(StoreReader):
         for job_id in self._waiting_before_queue(now):
             if job := self._try_claim(job_id, worker, now, lease_s):
                 return job
-        for _ in range(RECEIVES):
+        give_up_at = time.monotonic() + LOOK_S
+        while time.monotonic() < give_up_at:
             message = self._queue.receive(self._wait_s)
             if message is None:
                 break
@@ -250,6 +252,10 @@ class AwsStore(StoreReader):
             if job := self._try_claim(job_id, worker, now, lease_s):
                 return job
         return None
+
+    def has_messages(self) -> bool:
+        """Whether messages wait on the job queue, as far as SQS knows."""
+        return self._queue.depths()["ApproximateNumberOfMessages"] > 0
 
     def assigned(self, worker: str) -> Job | None:
         """The job that a worker has claimed already: its answer may have been lost."""

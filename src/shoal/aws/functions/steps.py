@@ -158,7 +158,10 @@ def _step(state: State, store: AwsStore, job: Job | None) -> State:
     if store.is_paused():
         return {"next": "retire", "job": None}
     now = time.time()
-    next_due = store.backlog(now, 1).next_due
+    backlog = store.backlog(now, 1)
+    if backlog.ready and store.has_messages():  # behind tickets that are worth nothing any more
+        return {"next": "wait", "job": None, "wait_s": 1}
+    next_due = backlog.next_due
     if next_due is not None and next_due - now <= SOON_S:
         return {"next": "wait", "job": None, "wait_s": max(1, int(next_due - now) + 1)}
     if state.get("idle"):
