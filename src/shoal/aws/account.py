@@ -126,18 +126,23 @@ def open_session(profile: str | None = None, region: str | None = None) -> Any:
     import os
 
     import boto3
+    from botocore.exceptions import ProfileNotFound
 
     with aws_errors():
         # boto3 itself looks at AWS_DEFAULT_REGION only; other tools at AWS_REGION first.
         session = boto3.Session(
             profile_name=profile, region_name=region or os.environ.get("AWS_REGION") or None
         )
-    if session.region_name is None:
+        chosen = session.region_name
+        named = profile or os.environ.get("AWS_PROFILE")
+        if named and named not in session.available_profiles:  # else only the first call finds out
+            raise ProfileNotFound(profile=named)
+    if chosen is None:
         raise AwsUnusable(
             "no AWS region is chosen", "name one: NAME@eu-west-1, --region or AWS_REGION"
         )
-    if not REGION.fullmatch(session.region_name):
-        raise AwsUnusable(f"{session.region_name!r} is no AWS region", "name one like eu-west-1")
+    if not REGION.fullmatch(chosen):
+        raise AwsUnusable(f"{chosen!r} is no AWS region", "name one like eu-west-1")
     return session
 
 
