@@ -89,10 +89,10 @@ PAPER = """{
     "commands": ["echo Hello World"]
 }"""
 
-HELLO = json.loads(PAPER)
+ONCE = json.loads(PAPER) | {"retry": "0"}
 TWINS = [
-    HELLO | {"job_id": "Job1", "retry": "1", "job_success_string": "Hello EVERYONE"},
-    HELLO | {"job_id": "Job2", "job_success_string": "Hello"},
+    ONCE | {"job_id": "Job1", "retry": "1", "job_success_string": "Hello EVERYONE"},
+    ONCE | {"job_id": "Job2", "job_success_string": "Hello"},
 ]
 ELSEWHERE = ("ResponseCode", "AWS-RunShellScript", "Success", "HTTPHeaders", "awsrunShellScript")
 """What the answer about any command holds, outside of its output."""
@@ -152,19 +152,18 @@ def seen(site: Deployed, place: Path, _account: tuple[Emulator, Machines]) -> It
     assert _run(site, folder, SEND_ONE, site.queue) == "200\n"
     direct = [
         *TWINS,
-        *(HELLO | {"job_id": f"in {where}", "job_success_string": where} for where in ELSEWHERE),
-        HELLO | {"job_id": "silent", "commands": ["true"]},
-        HELLO | {"job_id": "limited", "timeout": 7000},
+        *(ONCE | {"job_id": f"in {where}", "job_success_string": where} for where in ELSEWHERE),
+        ONCE | {"job_id": "silent", "commands": ["true"]},
+        ONCE | {"job_id": "limited", "timeout": 7000},
         {"job_id": "bare", "commands": ["true"]},
     ]
-    for of in direct:
-        of["retry"] = of.get("retry", "0") if of["job_id"] == "Job1" else "0"
-    send(site, PAPER, *direct)
+    send(site, PAPER, *direct, ONCE | {"job_id": "stopped", "commands": ["echo on; sleep 600"]})
     ids = put_folder(site, "code", {"run.sh": "echo x >out.txt; exit 3"})
     ids += put_folder(site, "leaks", {"run.sh": f"mkdir leak; : >leak/leak; : >{place}/leaked"})
     ids += [f"jobs/26-11-23/jobId_{n}/jobId_{n}.sh" for n in range(4)]
     ids += ["Job_Example", "jobId_0", *(str(of["job_id"]) for of in direct)]
-    items = wait_for_jobs(site, ids)
+    _stop(site, machines)
+    items = wait_for_jobs(site, [*ids, "stopped"])
     come_to_rest(site, machines)
     yield Seen(
         site,
@@ -178,6 +177,20 @@ def seen(site: Deployed, place: Path, _account: tuple[Emulator, Machines]) -> It
         [*place.iterdir(), *worker.root.rglob("*leak*"), *worker.root.rglob("jobId*")],
     )
     machines.reset()
+
+
+def _stop(site: Deployed, machines: Machines) -> None:
+    """Cancel the command of a running job in Systems Manager, behind our back."""
+    wait_for_jobs(site, ["stopped"], ["Started"])
+    (command,) = wait_until(
+        lambda: [
+            of
+            for of in machines.sent()
+            if "sleep 600" in of.parameters["commands"][0] and of.status == "InProgress"
+        ],
+        "the command runs",
+    )
+    site.client("ssm").cancel_command(CommandId=command.command_id)
 
 
 def _run(site: Deployed, folder: Path, script: str, *words: str) -> str:
@@ -269,20 +282,11 @@ def test_empty_output_and_missing_fields_ended_without_a_record(seen: Seen) -> N
     assert "Output_Logs" not in seen.jobs["silent"]
 
 
-def test_an_unknown_status_was_a_success(site: Deployed, machines: Machines) -> None:
+def test_an_unknown_status_was_a_success(seen: Seen) -> None:
     """A command that somebody cancels behind our back is no success, and the reason says so."""
-    with as_user(site.emulator), shoal.connect(site.environment) as client:
-        client.submit({"job_id": "stopped", "commands": ["echo on; sleep 600"]})
-    command = wait_until(
-        lambda: [of for of in machines.sent() if of.status == "InProgress"], "the command runs"
-    )[0]
-    site.client("ssm").cancel_command(CommandId=command.command_id)
-    item = wait_for_jobs(site, ["stopped"])["stopped"]
-    assert (item["Status"], item["reason"]) == (
-        "Failed",
-        "its SSM command was cancelled by somebody",
-    )
-    come_to_rest(site, machines)
+    item = seen.jobs["stopped"]
+    assert item["Status"] == "Failed"
+    assert item["reason"] == "its SSM command was cancelled by somebody"
 
 
 # --- workers ------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from shoal.aws.target import Target
 from shoal.client_ports import Account, Finding
 from shoal.core.errors import JobNotFound, SpecError
 from shoal.core.intake import is_executable, plan_job
-from shoal.core.job import Job, Queued, Settlement, Started, Status
+from shoal.core.job import Finished, Job, Queued, Settlement, Started, Status
 from shoal.ports import Submission, Worker
 from shoal.settings import Settings
 
@@ -111,7 +111,8 @@ class AwsDoctor:
     def _lost_and_doubled(self) -> Iterator[Finding]:
         settled = Counter((of.job_id, of.run) for of in self._read_settlements())
         for job in self._jobs:
-            if job.status.is_final and not settled[job.job_id, job.run]:
+            is_over = isinstance(job.state, Finished) and self._is_old(job.state.finished_at)
+            if is_over and not settled[job.job_id, job.run]:
                 yield Finding(
                     "lost",
                     f"job {job.job_id!r} run {job.run} is over, but is on no queue",
