@@ -63,7 +63,8 @@ else:
             shutil.copyfile(path, there)
             with open(home + "/uploads", "a") as uploads:
                 uploads.write(json.dumps([relative, metadata]) + chr(10))
-            print("upload:", ascii(relative), "to", ascii(target + relative))
+            if "--only-show-errors" not in sys.argv:
+                print("upload:", ascii(relative), "to", ascii(target + relative))
 sys.exit(code)
 """
 

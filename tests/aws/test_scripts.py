@@ -32,7 +32,7 @@ def test_scripts_keep_their_document(document: str) -> None:
     ("timeout_s", "direct", "with_folder"),
     [
         (60.0, "60", str(60 + STAGING_S)),
-        (0.01, "1", str(STAGING_S + 1)),
+        (0.01, "5", str(STAGING_S + 1)),
         (90.5, "91", str(STAGING_S + 91)),
         (172_799.5, "172800", "172800"),
         (1e9, "172800", "172800"),

@@ -4,6 +4,7 @@ worker has its scheduler."""
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ class AwsDoctor:
                     "lost",
                     f"job {job.job_id!r} run {job.run} is over, but is on no queue",
                     "the next minute's sweep puts it there, and so does 'shoal doctor --fix'",
-                    self._store.tell_unsent,
+                    lambda: self._store.tell_unsent(math.inf),
                 )
         for (job_id, run), number in settled.items():
             if number > 1 and job_id is not None:

@@ -9,6 +9,9 @@ from botocore.exceptions import ClientError
 
 from shoal.aws.reader import CONFIG
 
+NOT_BY_GROUP = ("ValidationError", "AccessDenied", "AccessDeniedException")
+"""Its group needs a minimum, or is not tagged as its instances are, so is none of our business."""
+
 GROUP_TAG = "aws:autoscaling:groupName"
 ALIVE = ("pending", "running")
 ENDED = ("shutting-down", "terminated")
@@ -90,7 +93,7 @@ class Ec2Fleet:
                     InstanceId=instance.worker, ShouldDecrementDesiredCapacity=decrement
                 )
             except ClientError as error:
-                if error.response["Error"]["Code"] != "ValidationError":
+                if error.response["Error"]["Code"] not in NOT_BY_GROUP:
                     raise
             else:
                 return True

@@ -36,7 +36,7 @@ SHOWN_CHARACTERS = 2_000
 """Of the commands and of the output, that the table shows; the whole is in `spec` and in S3."""
 
 KEPT_ATTEMPTS = 100
-"""Attempts of earlier runs that a new run keeps: an item holds at most 400 KB."""
+"""When a job has this many attempts on record the older half goes: an item holds 400 KB."""
 
 URGENT, DELAYED, LOW = "0", "1", "2"
 """How `turn` begins, so that one query finds what comes before the jobs on SQS."""

@@ -272,8 +272,10 @@ both "$own/before" "$own/after" >"$own/same" &&
     minus "$own/same.paths" "$own/written.paths" >"$own/unchanged" &&
     xargs -0r rm -f -- <"$own/unchanged" || fail 'the results can not be told from the inputs'
 if [ -n "$(find . -type f -print -quit)" ]; then
-    PYTHONUTF8=1 aws s3 cp --recursive --no-progress --metadata "$metadata" \
+    # Names of results are no output of the job, in which its success string may be looked for.
+    PYTHONUTF8=1 aws s3 cp --recursive --only-show-errors --metadata "$metadata" \
         "$work/" "s3://$prefix" || fail "the results can't be staged out (aws ended with $?)"
+    echo 'upload: results'
 fi
 if IFS= read -r path <"$own/leaving"; then
     fail "result $path is a link that leaves the job folder: put a copy of the file in its place"
@@ -282,6 +284,10 @@ fi
 
 END = r"""
 finish
+if [ "$code" -eq 194 ]; then
+    code=1
+    [ -n "$report" ] || report='exit code 194, by which SSM would restart the machine'
+fi
 [ -z "$report" ] || say "$report"
 exit "$code"
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +15,20 @@ PIECE_BYTES = 1 << 20
 TAIL_BYTES = 4_000
 """Of the output, that the table shows."""
 
+SLACK_BYTES = 100
+"""SSM cuts between characters, and says so in the text: what is nearly too long may be cut."""
+
 LAST_WORDS = 200
 PATIENCE_S, LOOK_EVERY_S = 10.0, 0.5
 """For SSM to have put the output into S3."""
+
+
+AGENTS_WORDS = re.compile(r"failed to run commands: |-*Error Output-*$|-+output truncated-+$")
+"""What SSM's agent adds: https://github.com/aws/amazon-ssm-agent (runscript, iohandler)."""
+
+
+class OutputMissing(Exception):
+    """SSM has not put the output of an attempt into S3 yet."""
 
 
 class Output:
@@ -27,7 +39,7 @@ class Output:
         bucket: where SSM puts the output.
         prefix: under which all objects of the command are.
         stdout, stderr: their beginnings, as SSM returns them.
-        limits: characters after which those are cut.
+        limits: bytes after which those are cut.
     """
 
     def __init__(
@@ -43,7 +55,10 @@ class Output:
         self._bucket = bucket
         self._prefix = prefix
         self._first = {"stdout": stdout, "stderr": stderr}
-        self._is_cut = {"stdout": len(stdout) >= limits[0], "stderr": len(stderr) >= limits[1]}
+        self._is_cut = {
+            "stdout": len(stdout.encode()) >= limits[0] - SLACK_BYTES,
+            "stderr": len(stderr.encode()) >= limits[1] - SLACK_BYTES,
+        }
         self._keys: dict[str, str] | None = None
 
     def tail(self) -> str:
@@ -53,19 +68,27 @@ class Output:
     def last_words(self) -> str:
         """The last line of stderr, or else of stdout."""
         for stream in ("stderr", "stdout"):
-            lines = self._end_of(stream, TAIL_BYTES).split("\n")
-            for line in reversed(lines):
-                if line.strip():
-                    return line.strip()[-LAST_WORDS:]
+            lines = self._lines(stream)
+            if lines:
+                return lines[-1][-LAST_WORDS:]
         return ""
 
     def last_error_line(self) -> str:
         """The last line of stderr."""
-        lines = self._end_of("stderr", TAIL_BYTES).rstrip("\r\n").split("\n")
-        return lines[-1].rstrip("\r")
+        lines = self._lines("stderr")
+        return lines[-1] if lines else ""
 
-    def with_string(self, ended: Ended, wanted: str) -> Ended:
-        """Add to the facts whether a string is anywhere in the output."""
+    def _lines(self, stream: str) -> list[str]:
+        """The last lines of a stream that say something, but for what SSM's agent adds."""
+        found = [line.strip() for line in self._end_of(stream, TAIL_BYTES).split("\n")]
+        return [line for line in found if line and not AGENTS_WORDS.match(line)]
+
+    def with_string(self, ended: Ended, wanted: str, *, patient: bool) -> Ended:
+        """Add to the facts whether a string is anywhere in the output.
+
+        Raises:
+            OutputMissing: the whole of it is not in S3, and the caller can wait.
+        """
         for stream in ("stdout", "stderr"):
             if wanted in self._first[stream]:
                 return msgspec.structs.replace(ended, found_string=True)
@@ -73,6 +96,8 @@ class Output:
             if not self._is_cut[stream]:
                 continue
             key = self._key(stream)
+            if key is None and patient:
+                raise OutputMissing(f"s3://{self._bucket}/{self._prefix} has no {stream} yet")
             if key is None:
                 return msgspec.structs.replace(
                     ended,

@@ -62,13 +62,14 @@ class Queue:
         return self._url
 
     def exists(self) -> bool:
-        """Whether there is such a queue."""
+        """Whether there is such a queue, now."""
+        self._url = None
         try:
             return bool(self.url)
         except ClientError as error:
-            if "NonExistentQueue" in error.response["Error"]["Code"]:
-                return False
-            raise
+            if not _says_missing(error):
+                raise
+            return False
 
     def receive(self, wait_s: int) -> Message | None:
         """The next message, hidden from others for the queue's visibility timeout."""
@@ -94,6 +95,17 @@ class Queue:
                 for name, value in attributes.items()
             },
         )
+
+    def send_if_there(self, body: str, *, reason: str, status: str) -> bool:
+        """Put a message on the queue; False when there is no such queue."""
+        try:
+            self.send(body, reason=reason, status=status)
+        except ClientError as error:
+            if not _says_missing(error):
+                raise
+            self._url = None
+            return False
+        return True
 
     def send_tickets(self, job_ids: Sequence[str], pool: ThreadPoolExecutor | None = None) -> None:
         """Put tickets on the queue."""
@@ -125,6 +137,11 @@ class Queue:
                 if failure.get("SenderFault"):
                     raise ValueError(f"SQS refused a ticket: {failure.get('Message')}")
             entries = [entry for entry in entries if entry["Id"] in failed]
+
+
+def _says_missing(error: ClientError) -> bool:
+    code = error.response["Error"]["Code"]
+    return "NonExistentQueue" in code or "QueueDoesNotExist" in code
 
 
 def allowed(body: str) -> str:

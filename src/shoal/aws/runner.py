@@ -10,7 +10,12 @@ import time
 from typing import Any, NamedTuple
 
 from botocore.config import Config
-from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
 
 from shoal.aws import names
 from shoal.aws.logs_in_s3 import Output
@@ -19,7 +24,7 @@ from shoal.aws.scripts import MAX_EXECUTION_S, Place, render
 from shoal.aws.workers import Assignment, Workers
 from shoal.core.confirm import Ended
 from shoal.core.errors import ShoalError, SpecError
-from shoal.core.job import Job
+from shoal.core.job import Job, Started
 from shoal.core.spec import SCRIPT_DOCUMENTS
 
 ONCE = Config(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 1})
@@ -29,7 +34,7 @@ DELIVERY_S = 600
 """How long SSM tries to reach the agent of a worker that was just there."""
 
 FIRST_STDOUT, FIRST_STDERR = 24_000, 8_000
-"""Characters of the output that SSM returns by itself."""
+"""Bytes of the output that SSM returns by itself."""
 
 STAGING_TROUBLE, FILE_MISSING, OUT_OF_TIME = 121, 122, 124
 """Exit codes of our scripts, each with a last line on stderr that begins with OURS."""
@@ -146,6 +151,9 @@ class SsmRunner:
             answer = self._send(**arguments)
         except ClientError as error:
             return self._refused(known, error)
+        except (ConnectTimeoutError, EndpointConnectionError):
+            self._workers.forget(known)  # nothing was sent
+            raise
         except HTTPClientError:
             return self._find(known)
         command_id: str = answer["Command"]["CommandId"]
@@ -205,8 +213,21 @@ class SsmRunner:
         """
         return self._facts(worker, command_id) is not None
 
-    def look(self, job: Job, worker: str, command_id: str) -> Ended | None:
-        """How an attempt ended; None: it runs. Raises WorkerGone as `has_ended`."""
+    def look(
+        self, job: Job, worker: str, command_id: str, *, patient: bool = False
+    ) -> Ended | None:
+        """How an attempt ended; None: it runs.
+
+        Args:
+            job: of the attempt.
+            worker: that runs it.
+            command_id: of SSM.
+            patient: whether to raise OutputMissing rather than to judge without the output.
+
+        Raises:
+            WorkerGone: as `has_ended`.
+            OutputMissing: SSM has not put it into S3 yet.
+        """
         facts = self._facts(worker, command_id)
         if facts is None:
             return None
@@ -218,7 +239,7 @@ class SsmRunner:
             facts.get("StandardErrorContent", ""),
             (FIRST_STDOUT, FIRST_STDERR),
         )
-        return self._judge(job, facts, output)
+        return self._judge(job, facts, output, patient=patient)
 
     def _facts(self, worker: str, command_id: str) -> Any | None:
         """What SSM knows about a command that is over."""
@@ -237,12 +258,14 @@ class SsmRunner:
             )
         return facts
 
-    def _judge(self, job: Job, facts: Any, output: Output) -> Ended:
+    def _judge(self, job: Job, facts: Any, output: Output, *, patient: bool) -> Ended:
         status, tail = facts["Status"], output.tail()
+        if status == "Cancelled":  # and the job is still ours: nobody has cancelled that
+            raise WorkerGone("its SSM command was cancelled", "the job goes to another worker")
         if status == "TimedOut":
-            return Ended(timed_out_s=self.timeout_s(job), output_tail=tail)
-        if status == "Cancelled":
-            return Ended(problem="its SSM command was cancelled by somebody", output_tail=tail)
+            if self._may_be_out_of_time(job):
+                return Ended(timed_out_s=self.timeout_s(job), output_tail=tail)
+            status = "Failed"  # SSM's agent takes a process that was killed for one out of time
         if status not in ("Success", "Failed"):
             return Ended(
                 problem=f"SSM reports status {status!r}, which Shoal does not know",
@@ -268,7 +291,11 @@ class SsmRunner:
         )
         if not job.spec.wants_string or code != 0:
             return ended
-        return output.with_string(ended, job.spec.job_success_string)
+        return output.with_string(ended, job.spec.job_success_string, patient=patient)
+
+    def _may_be_out_of_time(self, job: Job) -> bool:
+        assert isinstance(job.state, Started)
+        return time.time() - job.state.lease.started_at >= self.timeout_s(job)
 
     def stop(self, worker: str, command_id: str) -> None:
         """End a command."""

@@ -16,6 +16,9 @@ from shoal.core.spec import POWERSHELL_DOCUMENT, SHELL_DOCUMENT, JobSpec
 MAX_EXECUTION_S = 172_800
 """SSM runs nothing longer than two days."""
 
+SHORTEST_EXECUTION_S = 5
+"""What is shorter, SSM's agent takes for an hour."""
+
 STAGING_S = 3_600
 """What a job folder may take to come and its results to go, beside the attempt's own time."""
 
@@ -96,7 +99,7 @@ def execution_timeout_s(spec: JobSpec, place: Place) -> int:
     124, and stages out what it has: SSM's own limit leaves room for that.
     """
     staging_s = 0 if spec.folder is None else STAGING_S
-    return max(1, math.ceil(min(place.timeout_s + staging_s, MAX_EXECUTION_S)))
+    return max(SHORTEST_EXECUTION_S, math.ceil(min(place.timeout_s + staging_s, MAX_EXECUTION_S)))
 
 
 def _parameters(spec: JobSpec) -> dict[str, list[str]]:

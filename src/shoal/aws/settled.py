@@ -18,8 +18,12 @@ from shoal.aws.table import Refused, Table
 from shoal.core.job import Settlement, Status
 from shoal.core.spec import refused_json
 
-PATIENCE_S = 30.0
-"""No write takes longer to follow its number than a function may run after a write."""
+TELLER_S = 90.0
+"""Whoever wrote a settlement tells it within this time, or is gone."""
+
+PATIENCE_S = 450.0
+"""A line that is missing comes within this time, or never: its writer is gone by then, and the
+sweep, which comes each minute and takes at most five, has told what it left untold."""
 
 
 class SettlementLog:
@@ -45,7 +49,10 @@ class SettlementLog:
 
     def leave_out(self, settlement: Settlement) -> None:
         """Say that a number was taken in vain."""
-        self._records.put(self._line(settlement.cursor, None))
+        try:
+            self._records.put(self._line(settlement.cursor, None), unless_there=True)
+        except Refused:
+            pass  # it was written after all, and told by the sweep
 
     def tell(self, job_id: str, settlements: list[Settlement]) -> None:
         """Write lines, tell the queues, and note on the job that it is done."""
@@ -59,8 +66,8 @@ class SettlementLog:
         except Refused:
             pass  # there is more to tell, and who wrote that tells it, or the sweep does
 
-    def tell_unsent(self) -> int:
-        """Tell what was left untold; how many jobs that were."""
+    def tell_unsent(self, now: float) -> int:
+        """Tell what was left untold, and not just written; how many jobs that were."""
         found = self._jobs.query(
             "unsent_in = :queue", {":queue": text(self._queue)}, index=BY_UNSENT
         )
@@ -69,8 +76,9 @@ class SettlementLog:
             item = self._jobs.get(known["job_id"]["S"])
             if item is not None and "unsent" in item:
                 lines = [items.settlement_of(value) for value in item["unsent"]["L"]]
-                self.tell(item["job_id"]["S"], lines)
-                told += 1
+                if lines[-1].settled_at < now - TELLER_S:
+                    self.tell(item["job_id"]["S"], lines)
+                    told += 1
         return told
 
     def refuse_message(self, message: Message, reason: str, now: float) -> None:
@@ -84,8 +92,7 @@ class SettlementLog:
         self._write_refusal(refused_json(key), reason, now)
 
     def _send_refused(self, body: str, reason: str) -> None:
-        if self._failed.exists():
-            self._failed.send(body, reason=reason, status=str(Status.FAILED))
+        self._failed.send_if_there(body, reason=reason, status=str(Status.FAILED))
 
     def _write_refusal(self, job: str, reason: str, now: float) -> None:
         cursor = self.next_cursor()
@@ -97,8 +104,8 @@ class SettlementLog:
         queue = {Status.SUCCESSFUL: self._finished, Status.FAILED: self._failed}.get(
             settlement.status
         )
-        if queue is not None and queue.exists():  # those of custom queues need not be there
-            queue.send(
+        if queue is not None:
+            queue.send_if_there(
                 allowed(settlement.job), reason=settlement.reason, status=settlement.status.value
             )
 

@@ -52,6 +52,9 @@ LOOK_S = 20.0
 """For how long a claim looks at messages, before it says that there is no job: thousands may be
 tickets of jobs that were cancelled. A function has a minute."""
 
+MOST_TICKETS = 5_000
+"""Tickets replaced in one go: a minute later there may be more."""
+
 THREADS = 16
 
 
@@ -453,9 +456,9 @@ class AwsStore(StoreReader):
         """How many jobs are Queued, counted up to a limit, and how many are Started."""
         return self._number(Status.QUEUED, at_most), self._number(Status.STARTED)
 
-    def tell_unsent(self) -> int:
+    def tell_unsent(self, now: float) -> int:
         """Tell settlements whose teller went away before it had; how many."""
-        return self._log.tell_unsent()
+        return self._log.tell_unsent(now)
 
     def replace_tickets(self, now: float, *, queued_for_s: float, again_s: float) -> int:
         """Put tickets on the queue for jobs that have lost theirs, or may have.
@@ -478,11 +481,12 @@ class AwsStore(StoreReader):
         )
         without = [
             item["job_id"]["S"]
-            for item in islice(waiting, None if is_empty else 100)
+            for item in islice(waiting, MOST_TICKETS if is_empty else 100)
             if "waiting" not in item
             and max(int(item["place"]["N"]) / 1e9, _ticket_at(item)) < before
         ]
-        for job_id in without:
+
+        def note(job_id: str) -> str | None:
             try:
                 self._jobs.update(
                     (job_id,),
@@ -490,9 +494,12 @@ class AwsStore(StoreReader):
                     expect={"Status": text(Status.QUEUED)},
                 )
             except Refused:
-                continue  # claimed meanwhile
-            self._queue.send_tickets([job_id])
-        return len(without)
+                return None  # claimed meanwhile
+            return job_id
+
+        noted = [job_id for job_id in self._pool.map(note, without) if job_id is not None]
+        self._queue.send_tickets(noted, self._pool)
+        return len(noted)
 
     # --- results ----------------------------------------------------------------------------
 
@@ -558,8 +565,10 @@ class AwsStore(StoreReader):
                 command = self.command_id(job.job_id, effect.attempt.token, effect.attempt.worker)
                 value = items.attempt_value(effect.attempt, command)
                 appends["attempts"] = {"L": [value]}
-        if job.run != old.run and item is not None and len(known := _attempts(item)) > 1:
-            kept = known[-items.KEPT_ATTEMPTS :] + appends.pop("attempts", {"L": []})["L"]
+                if old.attempt % items.KEPT_ATTEMPTS == 0:
+                    item = self._item(job.job_id)  # the list has grown long
+        if item is not None and len(known := _attempts(item)) >= items.KEPT_ATTEMPTS:
+            kept = known[-items.KEPT_ATTEMPTS // 2 :] + appends.pop("attempts", {"L": []})["L"]
             sets["attempts"] = {"L": kept}
         try:
             self._jobs.update(

@@ -202,7 +202,7 @@ RUN = r"""
         & $shell -InputFormat None -NoProfile -NonInteractive -ExecutionPolicy Bypass `
             -File $wrapper $program
     } else {
-        & $program
+        & $program | ForEach-Object { $_ }  # a pipe waits for programs with windows, too
     }
     $well = $?
     $ended = $global:LASTEXITCODE
@@ -247,13 +247,13 @@ STAGE_OUT = r"""
             $entry.Delete()
         } else {
             $results += 1
-            $key = $prefix + $entry.FullName.Substring($work.Length + 1).Replace('\', '/')
-            Write-Output "upload: s3://$bucket/$key"
         }
     }
     if ($results -gt 0) {
         Write-S3Object -BucketName $bucket -KeyPrefix $prefix -Folder $work -Recurse `
             -Metadata $metadata
+        # Names of results are no output of the job, in which its success string may be looked for.
+        Write-Output 'upload: results'
     }
 """
 
@@ -271,6 +271,10 @@ try {
     }
 } catch {
     Write-Word ('something is left: ' + $_.Exception.GetBaseException().Message)
+}
+if ($code -eq 3010) {
+    $code = 1
+    if (-not $word) { $word = 'exit code 3010, by which SSM would restart the machine' }
 }
 if ($word) { Write-Word ($word -replace '\s+', ' ') }
 exit $code

@@ -201,6 +201,8 @@ class Commands:
             return "TimedOut", "Execution Timed Out", -1
         if code == 0:
             return "Success", "Success", 0
+        with stderr.open("a") as words:  # the agent's last words, after all of the job's
+            words.write(f"failed to run commands: exit status {code if code > 0 else -1}\n")
         # The agent reports a program that a signal ended as -1.
         return "Failed", "Failed", code if code > 0 else -1
 

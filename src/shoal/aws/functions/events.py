@@ -103,7 +103,12 @@ def repair(worker: str, queue: str, reason: str, *, retires: bool) -> str:
     workers = records_workers()
     workers.mark_gone(worker)
     known = workers.get(worker)
-    given_back = give_back(worker, queue, reason)
+    try:
+        given_back = give_back(worker, queue, reason)
+    except Exception:
+        if retires:  # whatever is wrong with its job, no worker stays
+            fleet().retire(worker)
+        raise
     if known is not None and tokens.fail(known.task_token, "WorkerGone", reason):
         return f"{worker}: {given_back} given back, scheduler told"
     if retires:

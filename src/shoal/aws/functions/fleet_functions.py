@@ -30,6 +30,9 @@ log.setLevel(logging.INFO)
 
 THREADS = 16
 
+FIRST_LOOK, GROWTH = 4, 3
+"""Workers for messages that the table knows nothing of: a few, then more each time we look."""
+
 
 def intake(event: dict[str, Any], _: Any) -> dict[str, Any]:
     """Turn uploaded executables into jobs; what can't become one is refused with the reason.
@@ -39,7 +42,7 @@ def intake(event: dict[str, Any], _: Any) -> dict[str, Any]:
     """
     _introduce()
     told = {message["messageId"]: _keys(message["body"]) for message in event["Records"]}
-    found: list[Submission] = []
+    found: list[tuple[str, Submission]] = []
     failed: list[str] = []
     with ThreadPoolExecutor(THREADS) as pool:
         looks = {
@@ -47,12 +50,13 @@ def intake(event: dict[str, Any], _: Any) -> dict[str, Any]:
         }
         for message, futures in looks.items():
             try:
-                found += [job for future in futures if (job := future.result()) is not None]
+                jobs = [future.result() for future in futures]
+                found += [(message, job) for job in jobs if job is not None]
             except (ClientError, BotoCoreError):
                 log.exception("message %s is left for later", message)
                 failed.append(message)
-    _submit(found)
-    return {"batchItemFailures": [{"itemIdentifier": message} for message in failed]}
+    failed += _submit(found)
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in dict.fromkeys(failed)]}
 
 
 def _keys(body: str) -> list[str]:
@@ -91,16 +95,23 @@ def _look(key: str) -> Submission | None:
         return None
 
 
-def _submit(found: list[Submission]) -> None:
+def _submit(found: list[tuple[str, Submission]]) -> list[str]:
+    """Submit jobs; those messages whose jobs could not be."""
     store, now = store_of(_queue()), time.time()
+    failed = []
     try:
-        store.submit(found, now)
-    except NotAllowed:  # one of them; the others go by themselves
-        for submission in found:
+        store.submit([submission for _, submission in found], now)
+    except (ShoalError, ClientError, BotoCoreError):  # one of them; the others go by themselves
+        log.exception("%d jobs are submitted one by one", len(found))
+        for message, submission in found:
             try:
                 store.submit([submission], now)
-            except NotAllowed as refused:
+            except (NotAllowed, SpecError) as refused:
                 _refuse(submission.spec.job_id, submission.delivery_id, refused)
+            except (ShoalError, ClientError, BotoCoreError):
+                log.exception("message %s is left for later", message)
+                failed.append(message)
+    return failed
 
 
 def _refuse(key: str, version: str, why: ShoalError) -> None:
@@ -116,18 +127,22 @@ def scale(_: Any, __: Any) -> dict[str, int]:
     [found] = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[group])[
         "AutoScalingGroups"
     ]
-    desired, most = found["DesiredCapacity"], found["MaxSize"]
+    desired, most, members = found["DesiredCapacity"], found["MaxSize"], len(found["Instances"])
     store = store_of(_queue())
     backlog = store.backlog(time.time(), most)
     queued = backlog.ready
     if not store.is_paused():
-        # Jobs that other programs put on the queue are not in the table yet.
+        # Jobs that other programs put on the queue are not in the table yet, and tickets of jobs
+        # that were cancelled still are on the queue: so only some more for what is beyond.
         depths = Queue(client("sqs"), _queue()).depths()
-        queued = max(queued, depths["ApproximateNumberOfMessages"])
+        beyond = depths["ApproximateNumberOfMessages"] - queued
+        queued += max(0, min(beyond, max(FIRST_LOOK, GROWTH * members)))
     wanted = workers_wanted(queued, backlog.started, 1, most)
-    if wanted > desired:
+    # What was wanted and never came is not wanted any more; a worker that is there stays.
+    capacity = wanted if wanted > desired else min(desired, max(wanted, members))
+    if capacity != desired:
         autoscaling.set_desired_capacity(
-            AutoScalingGroupName=group, DesiredCapacity=wanted, HonorCooldown=False
+            AutoScalingGroupName=group, DesiredCapacity=capacity, HonorCooldown=False
         )
     return {"queued": queued, "started": backlog.started, "desired": desired, "wanted": wanted}
 

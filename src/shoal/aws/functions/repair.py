@@ -17,10 +17,11 @@ def give_back(worker: str, queue: str, reason: str) -> str | None:
     if job is None:
         return None
     assert isinstance(job.state, Started)
-    store.stop(job.job_id, worker, job.token)
     try:
+        # Before its command is ended: that end must not be taken for the job's own.
         store.interrupt(job, reason, time.time(), settings().max_interruptions, 0.0)
     except StaleToken:
         return None  # settled, or given back by somebody else
+    store.stop(job.job_id, worker, job.token)
     store.nudge()
     return job.job_id

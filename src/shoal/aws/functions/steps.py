@@ -31,6 +31,9 @@ from shoal.core.job import Job, Started
 
 State = dict[str, Any]
 
+LAST_TRY = 6
+"""Of the tries that the state machine gives a function."""
+
 SOON_S = 120.0
 """A retry that is due within this time is waited for: a new worker takes as long to start."""
 
@@ -51,10 +54,7 @@ def await_worker(state: State, _: Any) -> State:
         WorkerGone: it never will.
     """
     worker = state["worker"]
-    found = client("ssm").describe_instance_information(
-        Filters=[{"Key": "InstanceIds", "Values": [worker]}]
-    )
-    if any(known.get("PingStatus") == "Online" for known in found["InstanceInformationList"]):
+    if _ping_status(worker) == "Online":
         return {}
     instance = fleet().find(worker)
     if instance is None or instance.state not in ALIVE:
@@ -100,6 +100,9 @@ def run_job(state: State, _: Any) -> None:
         return
     assert known.command_id is not None
     if known.sent_at == now:
+        if _claimed(store, state) is None:  # cancelled or replaced while it was being sent
+            _stop_strays(store, state)
+            raise AttemptLost(f"job {job.job_id!r} was taken from {worker}")
         return
     if _is_renewal_due(job, now):
         try:
@@ -108,6 +111,8 @@ def run_job(state: State, _: Any) -> None:
             raise AttemptLost(str(stale)) from stale
     if runner(state["queue"]).has_ended(worker, known.command_id):
         succeed(task_token, {})
+    elif _ping_status(worker) == "ConnectionLost":
+        raise WorkerGone(f"{worker} has lost its connection", "its job goes to another worker")
 
 
 def settle_job(state: State, _: Any) -> State:
@@ -115,6 +120,8 @@ def settle_job(state: State, _: Any) -> State:
     worker, queue = state["worker"], state["queue"]
     store = store_of(queue)
     job = _claimed(store, state)
+    if job is None and store.is_going(worker):
+        return {"next": "retire", "job": None}
     if job is None:  # settled by a call whose answer was lost, or cancelled
         known = store.assigned(worker) if state.get("again") else None
         return _step(state, store, known or scheduler(worker, queue).next_job())
@@ -141,8 +148,10 @@ def retire(state: State, _: Any) -> State:
     reason = f"worker {worker} is gone"
     if error:
         reason = f"worker {worker}: {error.get('Error')}: {error.get('Cause', '')}"[:300]
-    given_back = give_back(worker, queue, reason)
-    was = fleet().retire(worker)
+    try:
+        given_back = give_back(worker, queue, reason)
+    finally:  # whatever is wrong with its job, no worker stays
+        was = fleet().retire(worker)
     store_of(queue).workers.clear(worker, time.time())
     return {"worker": worker, "was": was, "given_back": given_back}
 
@@ -190,7 +199,17 @@ def _gather(state: State, job: Job, assignment: Assignment | None) -> Ended | No
         return None  # woken too early, while the command is being sent
     if (assignment.job_id, assignment.token) != (job.job_id, str(job.token)):
         return None
-    return runner(state["queue"]).look(job, state["worker"], assignment.command_id)
+    # SSM may be late with the output; only the last try has to do without.
+    patient = int(state.get("again") or 0) < LAST_TRY
+    return runner(state["queue"]).look(job, state["worker"], assignment.command_id, patient=patient)
+
+
+def _ping_status(worker: str) -> str:
+    """What SSM says of the agent on a worker; nothing when it does not know it."""
+    found = client("ssm").describe_instance_information(
+        Filters=[{"Key": "InstanceIds", "Values": [worker]}]
+    )["InstanceInformationList"]
+    return str(found[0].get("PingStatus", "")) if found else ""
 
 
 def _is_alive(worker: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -54,94 +55,112 @@ LOOKS = 200
 
 def sweep(_: Any, __: Any) -> dict[str, int]:
     """Repair what events missed, and write the metrics of the minute."""
-    done = {"started": 0, "ended": 0, "reaped": 0, "told": 0, "tickets": 0, "woken": 0}
-    instances = {instance.worker: instance for instance in fleet().all()}
-    running = dict(_running())
-    done["started"], without = _start_missing(instances, running)
-    done["ended"] = _end_orphans(instances, running)
-    queues = {*queue_facts().queues(), *(instance.queue for instance in instances.values())}
-    troubles: list[Exception] = []
-    for queue in sorted(queues):
+    return Sweep().run()
+
+
+class Sweep:
+    """One sweep. What goes wrong with one worker or queue does not keep it from the others."""
+
+    def __init__(self) -> None:
+        self._instances = {instance.worker: instance for instance in fleet().all()}
+        self._running = dict.fromkeys(_running())
+        self._found: dict[str, Instance | None] = {}
+        self._done: Counter[str] = Counter()
+        self._troubles: list[Exception] = []
+
+    def run(self) -> dict[str, int]:
+        """All of it.
+
+        Raises:
+            Exception: the first trouble there was, when everything else is done.
+        """
+        missing = [
+            instance
+            for instance in self._instances.values()
+            if instance.state in ALIVE and instance.worker not in self._running
+        ]
+        for instance in missing:
+            self._try(f"worker {instance.worker}", self._start_missing, instance)
+        for worker in self._running:
+            self._try(f"the scheduler of {worker}", self._end_orphan, worker)
+        tagged = {instance.queue for instance in self._instances.values()}
+        for queue in sorted({*queue_facts().queues(), *tagged}):
+            self._try(f"queue {queue}", self._sweep_queue, queue)
+        alive = sum(instance.state in ALIVE for instance in self._instances.values())
+        metrics.emit(
+            {"Workers": alive, "WorkersWithoutScheduler": len(missing)}, repaired=self._done
+        )
+        if self._troubles:
+            raise self._troubles[0]
+        return dict(self._done)
+
+    def _try(self, what: str, action: Callable[..., object], *arguments: object) -> None:
         try:
-            _sweep_queue(queue, instances, done)
-        except (ClientError, BotoCoreError, ShoalError) as trouble:  # the other queues go on
-            log.exception("queue %s could not be swept", queue)
-            troubles.append(trouble)
-    alive = sum(instance.state in ALIVE for instance in instances.values())
-    metrics.emit({"Workers": alive, "WorkersWithoutScheduler": without}, repaired=done)
-    if troubles:
-        raise troubles[0]
-    return done
+            action(*arguments)
+        except (ClientError, BotoCoreError, ShoalError) as trouble:
+            log.exception("trouble with %s", what)
+            self._troubles.append(trouble)
 
+    # --- workers and schedulers -------------------------------------------------------------
 
-def _running() -> Iterator[tuple[str, str]]:
-    """Workers that have a scheduler, with its execution."""
-    pages = (
-        client("stepfunctions")
-        .get_paginator("list_executions")
-        .paginate(stateMachineArn=variable("STATE_MACHINE"), statusFilter="RUNNING")
-    )
-    for page in pages:
-        for execution in page["executions"]:
-            yield execution["name"].rpartition("-")[0], execution["executionArn"]
+    def _start_missing(self, instance: Instance) -> None:
+        """Start the scheduler of a worker that never had one.
 
-
-def _start_missing(instances: dict[str, Instance], running: dict[str, str]) -> tuple[int, int]:
-    """Start the schedulers of workers that never had one; how many, and how many went without.
-
-    A worker whose scheduler is gone is given back, in two steps: the first makes a scheduler that
-    was only overlooked finish its job and end the worker itself.
-    """
-    now = time.time()
-    missing = [
-        instance
-        for instance in instances.values()
-        if instance.state in ALIVE and instance.worker not in running
-    ]
-    started = 0
-    for instance in missing:
+        A worker whose scheduler is gone is given back, in two steps: the first makes a scheduler
+        that was only overlooked finish its job and end the worker itself.
+        """
         note = records_workers().scheduler(instance.worker)
         if note is None:
-            started += begin(instance)
+            self._done["started"] += begin(instance)
         elif note.gone:
             reason = f"the scheduler of worker {instance.worker} is gone"
             repair(instance.worker, note.queue, reason, retires=True)
-        elif instance.launched_at < now - STARTING_S:
+        elif instance.launched_at < time.time() - STARTING_S:
             records_workers().mark_gone(instance.worker)
-    return started, len(missing)
+
+    def _end_orphan(self, worker: str) -> None:
+        """End a scheduler whose worker is gone."""
+        if not self._is_gone(worker):
+            return
+        note = records_workers().scheduler(worker)
+        if note is not None:
+            repair(worker, note.queue, f"worker {worker} is gone", retires=False)
+            self._done["ended"] += 1
+
+    def _is_gone(self, worker: str) -> bool:
+        """Whether a worker is gone: one that is not on our list may have come since."""
+        known = self._instances.get(worker)
+        if known is not None and known.state in ALIVE:
+            return False
+        if worker not in self._found:
+            self._found[worker] = fleet().find(worker)
+        found = self._found[worker]
+        return found is None or found.state not in ALIVE
+
+    # --- queues -----------------------------------------------------------------------------
+
+    def _sweep_queue(self, queue: str) -> None:
+        store, now = store_of(queue), time.time()
+        if not store.has_queue():
+            if all(instance.queue != queue for instance in self._instances.values()):
+                queue_facts().forget(queue)  # its fleet was destroyed
+            return
+        reaped = store.reap(self._is_gone, now, settings().max_interruptions)
+        self._done["reaped"] += len(reaped)
+        self._done["told"] += store.tell_unsent(now)
+        self._done["tickets"] += store.replace_tickets(now, queued_for_s=WAITING_S, again_s=AGAIN_S)
+        self._done["woken"] += _wake_waiting(queue, now)
+        queued, started = store.live_counts(COUNTED)
+        metrics.emit({"JobsQueued": queued, "JobsStarted": started}, queue)
 
 
-def _end_orphans(instances: dict[str, Instance], running: dict[str, str]) -> int:
-    """End the schedulers of workers that are gone."""
-    ended = 0
-    for worker in running:
-        instance = instances.get(worker)
-        if instance is None or instance.state not in ALIVE:
-            note = records_workers().scheduler(worker)
-            if note is not None:
-                repair(worker, note.queue, f"worker {worker} is gone", retires=False)
-                ended += 1
-    return ended
-
-
-def _sweep_queue(queue: str, instances: dict[str, Instance], done: dict[str, int]) -> None:
-    store = store_of(queue)
-    now = time.time()
-    if not store.has_queue():
-        if all(instance.queue != queue for instance in instances.values()):
-            queue_facts().forget(queue)  # its fleet was destroyed
-        return
-
-    def is_lost(worker: str) -> bool:
-        instance = instances.get(worker)
-        return instance is None or instance.state not in ALIVE
-
-    done["reaped"] += len(store.reap(is_lost, now, settings().max_interruptions))
-    done["told"] += store.tell_unsent()
-    done["tickets"] += store.replace_tickets(now, queued_for_s=WAITING_S, again_s=AGAIN_S)
-    done["woken"] += _wake_waiting(queue, now)
-    queued, started = store.live_counts(COUNTED)
-    metrics.emit({"JobsQueued": queued, "JobsStarted": started}, queue)
+def _running() -> Iterator[str]:
+    """Workers that have a scheduler."""
+    pages = client("stepfunctions").get_paginator("list_executions")
+    arguments = {"stateMachineArn": variable("STATE_MACHINE"), "statusFilter": "RUNNING"}
+    for page in pages.paginate(**arguments):
+        for execution in page["executions"]:
+            yield execution["name"].rpartition("-")[0]
 
 
 def _wake_waiting(queue: str, now: float) -> int:
