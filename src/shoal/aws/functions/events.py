@@ -92,7 +92,7 @@ def worker_gone(event: Event, _: Any) -> str:
 
 
 def repair(worker: str, queue: str, reason: str, *, retires: bool) -> str:
-    """Give a worker's job back, wake its scheduler so that it ends, and end the worker.
+    """Give a worker's job back, and end the worker, or its scheduler, which ends the worker.
 
     Args:
         worker: the instance.
@@ -105,13 +105,10 @@ def repair(worker: str, queue: str, reason: str, *, retires: bool) -> str:
     known = workers.get(worker)
     try:
         given_back = give_back(worker, queue, reason)
-    except Exception:
-        if retires:  # whatever is wrong with its job, no worker stays
+    finally:  # whatever is wrong with its job, no worker stays
+        if retires:
             fleet().retire(worker)
-        raise
-    if known is not None and tokens.fail(known.task_token, "WorkerGone", reason):
-        return f"{worker}: {given_back} given back, scheduler told"
-    if retires:
-        fleet().retire(worker)
-        workers.clear(worker, time.time())
+            workers.clear(worker, time.time())
+        elif known is not None:
+            tokens.fail(known.task_token, "WorkerGone", reason)
     return f"{worker}: {given_back} given back"
