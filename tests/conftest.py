@@ -22,20 +22,30 @@ settings.register_profile("explore", deadline=None, max_examples=2000)
 settings.load_profile("same")
 
 
+FIRST_HALF = {
+    f"tests/cloud/test_{name}.py"
+    for name in ("deploy", "fleet", "generations", "plain_deploy", "store")
+}
+"""Of the cloud tests, by the time they take."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Spread tests one by one; the cloud tests, which share an emulator, go to one worker.
+    """Spread tests one by one; the cloud tests, which share an emulator, go to two workers.
 
-    The larger a scope the sooner it starts: the cloud's, the only one of more than a test, is the
-    first. Whoever asks for another distribution (`--dist`) gets that.
+    Two halves of about the same time, an emulator each. The larger a scope the sooner it starts:
+    these, the only ones of more than a test, are the first. Whoever asks for another distribution
+    (`--dist`) gets that.
     """
     if config.getvalue("dist") != "load":
         return None
     # Only here is it sure that xdist is installed.
     from xdist.scheduler import LoadScopeScheduling
 
-    class OneCloudWorker(LoadScopeScheduling):  # type: ignore[misc]
+    class TwoCloudWorkers(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return "tests/cloud" if nodeid.startswith("tests/cloud/") else nodeid
+            if not nodeid.startswith("tests/cloud/"):
+                return nodeid
+            return f"cloud {nodeid.partition('::')[0] in FIRST_HALF}"
 
-    return OneCloudWorker(config, log)
+    return TwoCloudWorkers(config, log)

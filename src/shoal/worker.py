@@ -75,9 +75,7 @@ class WorkerLoop(Generic[R]):
         try:
             ended = self._see_through(heart, running)
             if job.spec.folder is not None:
-                ended = self._insist(
-                    self._scheduler.stage_out, self._runner, heart, running, ended
-                )
+                ended = self._insist(self._scheduler.stage_out, self._runner, heart, running, ended)
             return self._settle(heart.job, ended)
         finally:
             self._runner.discard(running)

@@ -1,21 +1,13 @@
-"""Tables and queues as the template makes them, for tests that need them fresh and by themselves."""
+"""Tables and queues as the template makes them, for tests that need fresh ones."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Any
 
-import yaml
+from awscli.customizations.cloudformation.yamlhelper import yaml_parse
 
 from shoal.aws.stacks.templates import find_templates
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads a template; what its functions would give is not needed here."""
-
-
-_LEFT_OUT = object()
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: _LEFT_OUT)
 
 
 @cache

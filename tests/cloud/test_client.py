@@ -264,15 +264,16 @@ def test_results_are_fetched(stacks: Emulator, client: Client, tmp_path: Path, n
     """What attempts have uploaded comes, inputs don't; a name that would leave is refused."""
     (job_id,) = client.submit_folder(folder(tmp_path / name, data="1"))
     s3, bucket = stacks.client("s3"), names.drop_bucket(FLEET, stacks.account)
+    mark = f"{names.short_hash(job_id)}-1.2"
     for key in ("out.txt", "sub/ü $(x).sh"):
-        s3.put_object(Bucket=bucket, Key=f"{name}/{key}", Body=b"r", Metadata={"shoal": "1.2"})
+        s3.put_object(Bucket=bucket, Key=f"{name}/{key}", Body=b"r", Metadata={"shoal": mark})
     fetched = client.fetch([job_id], tmp_path / "to")
     assert sorted(path.relative_to(tmp_path / "to").as_posix() for path in fetched) == [
         f"{name}/out.txt",
         f"{name}/sub/ü $(x).sh",
     ]
     assert all(path.read_bytes() == b"r" for path in fetched)
-    s3.put_object(Bucket=bucket, Key=f"{name}/../../up", Body=b"r", Metadata={"shoal": "1.2"})
+    s3.put_object(Bucket=bucket, Key=f"{name}/../../up", Body=b"r", Metadata={"shoal": mark})
     with pytest.raises(BucketError, match="would leave"):
         client.fetch([job_id], tmp_path / "to")
     assert not (tmp_path / "up").exists()

@@ -1,4 +1,4 @@
-"""One worker, more jobs than one execution can take: the scheduler goes on in its next generation."""
+"""More jobs than one execution can take: the scheduler goes on in its next generation."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_a_worker_that_dies_unseen_is_found(fleet: Watched, go: Any) -> None:
 
 
 def test_a_spot_warning_gives_the_job_back(fleet: Watched, go: Any) -> None:
-    """Two minutes before a Spot instance goes, its job is on the queue again, and the worker ends."""
+    """Two minutes before a Spot instance goes, its job is queued again, and the worker ends."""
     submit(fleet, "warned", WAITS_FOR_FILE.format(go=go))
     worker = until_running(fleet, "warned")
     fleet.machines.warn(worker)
