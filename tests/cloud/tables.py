@@ -13,7 +13,7 @@ from shoal.aws.stacks.templates import find_templates
 @cache
 def _resources() -> dict[str, Any]:
     text = (find_templates() / "scheduler.template.yaml").read_text()
-    resources: dict[str, Any] = yaml.load(text, _Loader)["Resources"]
+    resources: dict[str, Any] = yaml_parse(text)["Resources"]
     return resources
 
 
