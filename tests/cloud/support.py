@@ -211,8 +211,17 @@ def executions(site: Deployed, status: str) -> list[str]:
     ]
 
 
-def come_to_rest(site: Deployed, machines: Machines, timeout_s: float = PATIENCE_S) -> None:
-    """Wait until no scheduler runs and no machine is there; assert that all went by the rules."""
+def come_to_rest(
+    site: Deployed, machines: Machines, timeout_s: float = PATIENCE_S, expected: str = "\0"
+) -> None:
+    """Wait until no scheduler runs and no machine is there; assert that all went by the rules.
+
+    Args:
+        site: the stacks.
+        machines: of the account.
+        timeout_s: how long to wait.
+        expected: in the text of errors that functions were meant to have.
+    """
 
     def busy() -> tuple[list[str], list[str]]:
         alive = [machine.instance_id for machine in machines.alive() if _is_of(site, machine.tags)]
@@ -225,7 +234,8 @@ def come_to_rest(site: Deployed, machines: Machines, timeout_s: float = PATIENCE
     failures = machines.fleet.emulator.hook("functions")["failures"]
     ours = [of for of in failures if of["function"].startswith((f"{site.scheduler}-", site.fleet))]
     # A machine takes a moment to answer, which its scheduler hears as an error.
-    unexpected = [of for of in ours if "WorkerNotReady" not in of["error"]]
+    known = ("WorkerNotReady", expected)
+    unexpected = [of for of in ours if not any(text in of["error"] for text in known)]
     assert not unexpected, "\n".join(f"{of['function']}: {of['error']}" for of in unexpected)
     for stack in {site.scheduler, site.fleet}:
         assert not (number := depth(site, f"{stack}-dead-letters")), f"{number} dead in {stack}"

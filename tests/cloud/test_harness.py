@@ -101,7 +101,10 @@ def test_a_command_runs_as_a_process(
     command = send(grouped, worker, "x=out", "echo $x", "echo err >&2", "exit 7")
     end = ended(grouped, worker, command)
     assert (end["Status"], end["ResponseCode"]) == ("Failed", 7)
-    assert (end["StandardOutputContent"], end["StandardErrorContent"]) == ("out\n", "err\n")
+    assert (end["StandardOutputContent"], end["StandardErrorContent"]) == (
+        "out\n",
+        "err\nfailed to run commands: exit status 7\n",
+    )
     eventually(lambda: machines.events.published["aws.ssm Failed"] == 1)
     assert machines.violations == []
 

