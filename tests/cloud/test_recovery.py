@@ -154,12 +154,13 @@ def test_an_aborted_scheduler_is_cleaned_up_after(fleet: Watched, go: Any) -> No
 
 def test_a_worker_without_a_scheduler_gets_one(fleet: Watched) -> None:
     """An instance whose event was lost gets its scheduler from the sweep."""
-    fleet.machines.drop_next_events(2, kind="aws.ec2")
-    submit(fleet, "late", "echo hello")
-    fleet.until(lambda: fleet.machines.alive(), 20, "a machine")
-    fleet.until(lambda: all(machine.online for machine in fleet.machines.alive()), 20, "online")
-    assert fleet.running() == []
-    assert sweep(fleet)["started"] == 1
+    fleet.machines.drop_next_events(1, kind="aws.ec2 running")
+    with fleet.stacks.unswept():
+        submit(fleet, "late", "echo hello")
+        fleet.until(lambda: fleet.machines.alive(), 20, "a machine")
+        fleet.until(lambda: all(machine.online for machine in fleet.machines.alive()), 20, "online")
+        assert fleet.running() == []
+        assert sweep(fleet)["started"] == 1
     assert_successful_once(fleet, "late", interruptions=0)
 
 

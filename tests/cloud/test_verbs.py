@@ -195,11 +195,8 @@ def _cancel(site: Deployed, type_shoal: Type) -> None:
 @pytest.fixture
 def unswept(site: Deployed) -> Iterator[None]:
     """Nobody else repairs anything meanwhile."""
-    events = site.client("events")
-    (rule,) = events.list_rules(NamePrefix=f"{site.scheduler}-Sweep")["Rules"]
-    events.disable_rule(Name=rule["Name"])
-    yield
-    events.enable_rule(Name=rule["Name"])
+    with site.unswept():
+        yield
 
 
 def test_a_pause_and_an_audit(

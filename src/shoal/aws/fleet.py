@@ -80,10 +80,10 @@ class Ec2Fleet:
             self._ec2.terminate_instances(InstanceIds=[worker])
         return instance.state
 
-    def protect(self, worker: str, group: str, *, protected: bool) -> None:
-        """Protect a worker from scale-in, or no longer. True is True, and False is False."""
+    def protect(self, worker: str, group: str) -> None:
+        """Protect a worker from scale-in."""
         self._autoscaling.set_instance_protection(
-            InstanceIds=[worker], AutoScalingGroupName=group, ProtectedFromScaleIn=protected
+            InstanceIds=[worker], AutoScalingGroupName=group, ProtectedFromScaleIn=True
         )
 
     def _leave_group(self, instance: Instance) -> bool:

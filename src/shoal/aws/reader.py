@@ -94,43 +94,24 @@ class StoreReader:
             return []
         return [record.attempt for record in items.attempts_of(item)]
 
-    def output_tail(self, job_id: str) -> str:
-        """The end of the output of the last attempt that ended, as the table shows it."""
-        return str(self._item(job_id).get("Output_Logs", text(""))["S"])
-
     def counts(self) -> Counts:
         return Counts({status: self._number(status) for status in Status})
 
     def backlog(self, now: float, at_most: int) -> Backlog:
         started = self._number(Status.STARTED)
-        queued = self._number(Status.QUEUED, at_most + self._delayed(now, at_most))
         if self.is_paused():
-            return Backlog(0, started, None, min(at_most, self._number(Status.QUEUED, at_most)))
-        later = self._jobs.query(
-            "waiting = :queue AND turn BETWEEN :now AND :low",
-            {
-                ":queue": text(self.queue),
-                ":now": text(items.due(now) + "~"),
-                ":low": text(items.LOW),
-            },
-            index=BY_TURN,
-            page=1,
-        )
+            return Backlog(0, started, None, self._number(Status.QUEUED, at_most))
+        backing_off = "waiting = :queue AND turn BETWEEN :now AND :low"
+        values = {
+            ":queue": text(self.queue),
+            ":now": text(items.due(now) + "~"),
+            ":low": text(items.LOW),
+        }
+        delayed = self._jobs.count(backing_off, values, index=BY_TURN)
+        later = self._jobs.query(backing_off, values, index=BY_TURN, page=1) if delayed else ()
         next_due = next((float(item["turn"]["S"].split()[1]) for item in later), None)
-        ready = queued - self._delayed(now, at_most)
+        ready = self._number(Status.QUEUED, at_most + delayed) - delayed
         return Backlog(max(0, min(ready, at_most)), started, next_due)
-
-    def _delayed(self, now: float, at_most: int) -> int:
-        """How many jobs wait for the end of their back-off."""
-        return self._jobs.count(
-            "waiting = :queue AND turn BETWEEN :now AND :low",
-            {
-                ":queue": text(self.queue),
-                ":now": text(items.due(now) + "~"),
-                ":low": text(items.LOW),
-            },
-            index=BY_TURN,
-        )
 
     def settlements(self, after: int, limit: int) -> list[Settlement]:
         return read_settlements(self._records, self.queue, after, limit)
@@ -146,6 +127,8 @@ class StoreReader:
     def starts_no_job(self, key: str, version: str) -> bool:
         return self._objects.is_known(key, version)
 
+    # --- workers ----------------------------------------------------------------------------
+
     def started_on_workers(self) -> list[tuple[str, Token, str]]:
         """The jobs that run, each with its token and its worker."""
         return [
@@ -156,8 +139,6 @@ class StoreReader:
             )
             for item in self._started()
         ]
-
-    # --- workers ----------------------------------------------------------------------------
 
     def is_going(self, worker: str) -> bool:
         """Whether a worker was told that it goes away."""
@@ -174,17 +155,8 @@ class StoreReader:
             self._last_command = (assignment.job_id, assignment.token, assignment.command_id)
         return assignment, note is not None and note.gone
 
-    def command_id(self, job_id: str, token: Token, worker: str | None = None) -> str | None:
-        """The SSM command of an attempt.
-
-        Args:
-            job_id: of the job.
-            token: of the attempt.
-            worker: that runs it, when known; else it is looked up.
-        """
-        if worker is None:
-            found = self.ran_as(job_id, token)
-            return found[0] if found else None
+    def command_id(self, job_id: str, token: Token, worker: str) -> str | None:
+        """The SSM command of an attempt that a worker runs, or was the last to run."""
         if self._last_command is not None and self._last_command[:2] == (job_id, str(token)):
             return self._last_command[2]
         assignment = self.workers.get(worker)

@@ -276,13 +276,13 @@ class SsmRunner:
             return Ended(problem=f"SSM reports Success with exit code {code}", output_tail=tail)
         if status == "Failed" and code in (0, -1):
             return Ended(problem=f"SSM reports {facts.get('StatusDetails')}", output_tail=tail)
+        is_script = job.spec.ssm_document in SCRIPT_DOCUMENTS
         last = output.last_error_line()
-        if job.spec.ssm_document in SCRIPT_DOCUMENTS and last.startswith(OURS):
+        if is_script and last.startswith(OURS):
             if code == OUT_OF_TIME:
                 return Ended(timed_out_s=self.timeout_s(job), output_tail=tail)
             if code in (STAGING_TROUBLE, FILE_MISSING):
                 return Ended(problem=last.removeprefix(OURS), output_tail=tail)
-        is_script = job.spec.ssm_document in SCRIPT_DOCUMENTS
         ended = Ended(
             exit_code=code,
             missing_files=() if is_script and code == 0 else None,  # the script has looked
@@ -296,7 +296,3 @@ class SsmRunner:
     def _may_be_out_of_time(self, job: Job) -> bool:
         assert isinstance(job.state, Started)
         return time.time() - job.state.lease.started_at >= self.timeout_s(job)
-
-    def stop(self, worker: str, command_id: str) -> None:
-        """End a command."""
-        self._ssm.cancel_command(CommandId=command_id, InstanceIds=[worker])

@@ -116,26 +116,17 @@ class AwsStore(StoreReader):
         """
         if self._scale is None:
             return
+        key = (f"nudge {self.queue}", "-")
         now = time.time()
-        fire_at = now + names.NUDGE_S
+        until = (self._records.get(*key) or {}).get("until")
+        if until is not None and float(until["N"]) > now:
+            return
         try:
             self._records.update(
-                (f"nudge {self.queue}", "-"),
-                sets={"until": number(fire_at)},
-                expect={"until": None},
+                key, sets={"until": number(now + names.NUDGE_S)}, expect={"until": until}
             )
-        except Refused as refused:
-            until = float((refused.item or {}).get("until", number(0))["N"])
-            if until > now:
-                return
-            try:
-                self._records.update(
-                    (f"nudge {self.queue}", "-"),
-                    sets={"until": number(fire_at)},
-                    expect={"until": number(until)},
-                )
-            except Refused:
-                return
+        except Refused:
+            return  # somebody else sends it
         self._scale.send("{}", delay_s=names.NUDGE_S)
 
     def _submit_chunk(self, chunk: list[Submission], now: float) -> int:
@@ -262,13 +253,11 @@ class AwsStore(StoreReader):
 
     def assigned(self, worker: str) -> Job | None:
         """The job that a worker has claimed already: its answer may have been lost."""
-        for item in self._started():
-            if item["instance_id"]["S"] == worker:
-                found = self._jobs.get(item["job_id"]["S"])
-                if found and found["Status"]["S"] == Status.STARTED:
-                    job = items.job_of(found)
-                    if isinstance(job.state, Started) and job.state.lease.worker == worker:
-                        return job
+        for job_id, _, known in self.started_on_workers():
+            if known == worker and (found := self._jobs.get(job_id)) is not None:
+                job = items.job_of(found)
+                if isinstance(job.state, Started) and job.state.lease.worker == worker:
+                    return job
         return None
 
     def _try_claim(self, job_id: str, worker: str, now: float, lease_s: float) -> Job | None:
@@ -286,53 +275,34 @@ class AwsStore(StoreReader):
 
     def _waiting_before_queue(self, now: float) -> list[str]:
         """Urgent jobs, and those whose back-off is over: highest priority, then oldest."""
-        found = list(
-            islice(
-                self._jobs.query(
-                    "waiting = :queue AND turn <= :due",
-                    {":queue": text(self.queue), ":due": text(items.due(now))},
-                    index=BY_TURN,
-                    page=CANDIDATES,
-                ),
-                CANDIDATES,
-            )
-        )
-        if not any(item["turn"]["S"].startswith(items.DELAYED) for item in found):
-            return [item["job_id"]["S"] for item in found]
-        whole = [
-            (-job.spec.priority, int(item["place"]["N"]), job.job_id)
-            for item in self._jobs.get_many([(item["job_id"]["S"],) for item in found])
-            if (job := items.job_of(item)).spec.priority >= 0
-        ]
-        return [job_id for _, _, job_id in sorted(whole)]
+        found = self._candidates("turn <= :due", {":due": text(items.due(now))})
+        if any(item["turn"]["S"].startswith(items.DELAYED) for item in found):
+            return self._in_order(found, lambda priority: priority >= 0)
+        return [item["job_id"]["S"] for item in found]
 
     def _low(self, now: float) -> list[str]:
         """Jobs of a priority below the usual, and those of them whose back-off is over."""
-        ready = {":queue": text(self.queue), ":low": text(items.LOW)}
-        found = [
-            *islice(
-                self._jobs.query(
-                    "waiting = :queue AND turn >= :low", ready, index=BY_TURN, page=CANDIDATES
-                ),
-                CANDIDATES,
-            ),
-            *islice(
-                self._jobs.query(
-                    "waiting = :queue AND turn BETWEEN :first AND :due",
-                    {
-                        ":queue": text(self.queue),
-                        ":first": text(items.DELAYED),
-                        ":due": text(items.due(now)),
-                    },
-                    index=BY_TURN,
-                    page=CANDIDATES,
-                ),
-                CANDIDATES,
-            ),
-        ]
+        due = {":first": text(items.DELAYED), ":due": text(items.due(now))}
+        found = self._candidates("turn >= :low", {":low": text(items.LOW)})
+        found += self._candidates("turn BETWEEN :first AND :due", due)
+        return self._in_order(found, lambda priority: True)
+
+    def _candidates(self, where: str, values: dict[str, Value]) -> list[Item]:
+        """The first jobs of a part of the index of those that are not on SQS."""
+        found = self._jobs.query(
+            f"waiting = :queue AND {where}",
+            {":queue": text(self.queue), **values},
+            index=BY_TURN,
+            page=CANDIDATES,
+        )
+        return list(islice(found, CANDIDATES))
+
+    def _in_order(self, found: list[Item], takes: Callable[[int], bool]) -> list[str]:
+        """Jobs of some priorities, the highest first, then the oldest."""
         whole = [
-            (-items.spec_of(item).priority, int(item["place"]["N"]), item["job_id"]["S"])
+            (-priority, int(item["place"]["N"]), item["job_id"]["S"])
             for item in self._jobs.get_many([(item["job_id"]["S"],) for item in found])
+            if takes(priority := items.spec_of(item).priority)
         ]
         return [job_id for _, _, job_id in sorted(whole)]
 

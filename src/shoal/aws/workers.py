@@ -62,8 +62,7 @@ class Workers:
 
     def get(self, worker: str) -> Assignment | None:
         """The last attempt that was given to a worker."""
-        item = self._records.get(_partition(worker), "attempt")
-        return _assignment(worker, item) if item is not None and "job_id" in item else None
+        return _assignment(worker, self._records.get(_partition(worker), "attempt"))
 
     def assign(self, assignment: Assignment) -> Assignment:
         """Note an attempt before its command is sent, or the new task token of one that was.
@@ -89,7 +88,7 @@ class Workers:
                 self._records.update(key, sets=waits, expect=dict(same))
             except Refused:
                 continue
-            return _assignment(assignment.worker, {**item, **waits})
+            return _written(assignment.worker, {**item, **waits})
 
     def sent(self, assignment: Assignment, command_id: str) -> None:
         """Note the id of a command that was sent."""
@@ -124,18 +123,13 @@ class Workers:
 
     def scheduler(self, worker: str) -> SchedulerNote | None:
         """The scheduler of a worker; None: it has none of ours."""
-        item = self._records.get(_partition(worker), "scheduler")
-        return _note(worker, item) if item is not None and "queue" in item else None
+        return _note(worker, self._records.get(_partition(worker), "scheduler"))
 
     def both(self, worker: str) -> tuple[Assignment | None, SchedulerNote | None]:
         """What a worker runs and who schedules it, in one read."""
         found = self._records.query("pk = :pk", {":pk": text(_partition(worker))})
         items = {item["sk"]["S"]: item for item in found}
-        attempt, note = items.get("attempt"), items.get("scheduler")
-        return (
-            _assignment(worker, attempt) if attempt is not None and "job_id" in attempt else None,
-            _note(worker, note) if note is not None and "queue" in note else None,
-        )
+        return _assignment(worker, items.get("attempt")), _note(worker, items.get("scheduler"))
 
     def mark_gone(self, worker: str) -> None:
         """Note that a worker is going away, so that it takes nothing new."""
@@ -160,7 +154,9 @@ def _partition(worker: str) -> str:
     return f"worker {worker}"
 
 
-def _note(worker: str, item: Item) -> SchedulerNote:
+def _note(worker: str, item: Item | None) -> SchedulerNote | None:
+    if item is None or "queue" not in item:
+        return None
     return SchedulerNote(worker, item["queue"]["S"], item["group"]["S"], "gone" in item)
 
 
@@ -168,7 +164,11 @@ def _attempt(assignment: Assignment) -> dict[str, Value]:
     return {"job_id": text(assignment.job_id), "token": text(assignment.token)}
 
 
-def _assignment(worker: str, item: Item) -> Assignment:
+def _assignment(worker: str, item: Item | None) -> Assignment | None:
+    return _written(worker, item) if item is not None and "job_id" in item else None
+
+
+def _written(worker: str, item: Item) -> Assignment:
     command = item.get("command_id")
     return Assignment(
         worker,

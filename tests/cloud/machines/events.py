@@ -29,7 +29,7 @@ class Events:
     _late: list[threading.Timer] = field(default_factory=list)
 
     def drop_next(self, count: int, kind: str) -> None:
-        """Lose the next events whose source or detail type is `kind`."""
+        """Lose the next events whose source, detail type, or source and state is `kind`."""
         with self._lock:
             self._to_drop[kind] += count
 
@@ -48,13 +48,14 @@ class Events:
     def publish(self, source: str, kind: str, detail: dict[str, Any], resources: list[str]) -> None:
         """Publish one event, as the faults that are set allow."""
         event = {"source": source, "kind": kind, "detail": detail}
+        what = f"{source} {detail.get('state') or detail.get('status') or kind}"
         with self._lock:
-            for name in (source, kind):
+            for name in (source, kind, what):
                 if self._to_drop[name] > 0:
                     self._to_drop[name] -= 1
                     self.dropped.append(event)
                     return
-            self.published[f"{source} {detail.get('state') or detail.get('status') or kind}"] += 1
+            self.published[what] += 1
         entry = {
             "Time": time.time(),
             "Source": source,

@@ -145,7 +145,7 @@ class Machines:
         )
 
     def drop_next_events(self, count: int, kind: str = "aws.ssm") -> None:
-        """Lose the next events of a source (`aws.ssm`, `aws.ec2`) or a detail type."""
+        """Lose the next events of a source (`aws.ssm`), state (`aws.ec2 running`) or type."""
         self.events.drop_next(count, kind)
 
     @property

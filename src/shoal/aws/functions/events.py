@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from shoal.aws.fleet import Instance
+from shoal.aws.fleet import ALIVE, Instance
 from shoal.aws.functions import tokens
 from shoal.aws.functions.repair import give_back
 from shoal.aws.functions.wiring import client, fleet, records_workers, variable
@@ -26,7 +26,7 @@ STARTED_BEFORE = "ExecutionAlreadyExists"
 def start_scheduler(event: Event, _: Any) -> str:
     """An instance runs: when it is tagged with just our name, it gets a scheduler."""
     instance = fleet().find(event["detail"]["instance-id"])
-    if instance is None or instance.state not in ("pending", "running"):
+    if instance is None or instance.state not in ALIVE:
         return "not ours"
     return "started" if begin(instance) else "has one"
 

@@ -27,7 +27,7 @@ from shoal.aws.store import AwsStore
 from shoal.aws.workers import Assignment
 from shoal.core.confirm import Ended
 from shoal.core.errors import JobNotFound, StaleToken
-from shoal.core.job import Job, Started
+from shoal.core.job import Job, Started, Token
 
 State = dict[str, Any]
 
@@ -56,8 +56,7 @@ def await_worker(state: State, _: Any) -> State:
     worker = state["worker"]
     if _ping_status(worker) == "Online":
         return {}
-    instance = fleet().find(worker)
-    if instance is None or instance.state not in ALIVE:
+    if not _is_alive(worker):
         raise WorkerGone(f"{worker} went away before it answered", "another one takes its place")
     raise WorkerNotReady(f"{worker} does not answer SSM yet")
 
@@ -66,7 +65,7 @@ def protect(state: State, _: Any) -> State:
     """Protect a worker from scale-in, when it is in a group."""
     queue_facts().enlist(state["queue"])
     if state["group"]:
-        fleet().protect(state["worker"], state["group"], protected=True)
+        fleet().protect(state["worker"], state["group"])
     return {}
 
 
@@ -220,12 +219,7 @@ def _is_alive(worker: str) -> bool:
 def _stop_strays(store: AwsStore, state: State) -> None:
     """End the command of an attempt that is not ours any more, if it runs."""
     named = state["job"]
-    assignment = store.workers.get(state["worker"])
-    if assignment is None or assignment.command_id is None:
-        return
-    attempt = (named["job_id"], f"{named['run']}.{named['attempt']}")
-    if (assignment.job_id, assignment.token) == attempt:
-        runner(state["queue"]).stop(state["worker"], assignment.command_id)
+    store.stop(named["job_id"], state["worker"], Token(named["run"], named["attempt"]))
 
 
 def _is_renewal_due(job: Job, now: float) -> bool:
