@@ -66,8 +66,8 @@ def test_the_example_of_the_module_works(client: Client) -> None:
 
 def test_specs_are_taken_as_well_as_dicts(client: Client) -> None:
     """A JobSpec is submitted as it is."""
-    client.submit(JobSpec("a", commands=("true",), priority=3))
-    assert client.job("a").spec == JobSpec("a", commands=("true",), priority=3)
+    client.submit(JobSpec("a", commands=("true",), priority=3, batch="b"))
+    assert client.job("a").spec == JobSpec("a", commands=("true",), priority=3, batch="b")
 
 
 def test_one_bad_job_submits_none(client: Client) -> None:
@@ -263,3 +263,53 @@ def test_the_package_offers_what_it_lists() -> None:
         assert getattr(shoal, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         shoal.nonsense  # noqa: B018
+
+
+# --- batches ------------------------------------------------------------------------------------
+
+
+def test_a_submission_is_a_batch(client: Client) -> None:
+    """Jobs submitted in one call share a new batch, unless they name one."""
+    job = {"commands": ["true"]}
+    client.submit(*({"job_id": of, **job} for of in "ab"), {"job_id": "c", "batch": "own", **job})
+    client.submit({"job_id": "d", **job}, batch="named")
+    first, second, own, named = (client.job(of).spec.batch for of in "abcd")
+    assert first == second != ""
+    assert (own, named) == ("own", "named")
+    assert {job.job_id for job in client.select([], batch=first)} == {"a", "b"}
+    assert [job.job_id for job in client.select(["*"], batch="own")] == ["c"]
+    assert client.counts("named").total == 1
+    client.submit({"job_id": "e", **job})
+    assert client.job("e").spec.batch not in (first, "")
+
+
+def test_a_batch_that_is_not_there(client: Client) -> None:
+    """A batch without jobs is most likely a slip of the pen, and nothing to wait for."""
+    client.submit({"job_id": "a", "commands": ["true"]})
+    for ask in (client.wait, client.cancel, client.retry):
+        with pytest.raises(JobNotFound, match="no job of batch 'b'"):
+            ask(batch="b")
+    with pytest.raises(SpecError, match="batch"):
+        client.submit({"job_id": "b", "commands": ["true"]}, batch="")
+
+
+def test_a_batch_is_changed_as_one(client: Client) -> None:
+    """A batch is cancelled and tried again as a whole; who is not of it stays as it is."""
+    client.submit(*({"job_id": of, "commands": ["true"]} for of in "ab"), batch="x")
+    client.submit({"job_id": "c", "commands": ["true"]})
+    assert {job.job_id for job in client.cancel(batch="x")} == {"a", "b"}
+    assert client.wait(batch="x").over == 2
+    assert {job.job_id for job in client.retry("a", batch="x")} == {"a"}
+    assert client.counts().by_status == {
+        Status.QUEUED: 2,
+        Status.STARTED: 0,
+        Status.SUCCESSFUL: 0,
+        Status.FAILED: 0,
+        Status.CANCELLED: 1,
+    }
+
+
+def test_a_search_for_one_success(client: Client) -> None:
+    """With `stop_on_success` every job of a submission says so."""
+    client.submit(*({"job_id": of, "commands": ["true"]} for of in "ab"), stop_on_success=True)
+    assert all(job.spec.stop_on_success for job in client.jobs())

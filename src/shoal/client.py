@@ -19,13 +19,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shoal.client_ports import Environment, Log
+from msgspec.structs import replace
+
+from shoal.client_ports import Environment, Log, Reading
 from shoal.core.errors import JobNotFound
 from shoal.core.intake import plan_job
 from shoal.core.job import Attempt, Job, Settlement, Started, Status, Token
-from shoal.core.spec import JobSpec, check_job_id, spec_from_dict, validate
+from shoal.core.spec import JobSpec, check_batch, check_job_id, spec_from_dict, validate
 from shoal.environment import open_environment
-from shoal.ports import Counts, Submission, SubmitReport, Worker
+from shoal.ports import Counts, Order, Page, Query, Submission, SubmitReport, Worker
 
 LIVE = (Status.QUEUED, Status.STARTED)
 UNSUCCESSFUL = (Status.FAILED, Status.CANCELLED)
@@ -84,32 +86,63 @@ class Client:
 
     # --- submit -----------------------------------------------------------------------------
 
-    def submit(self, *jobs: JobSpec | dict[str, Any]) -> SubmitReport:
+    def submit(
+        self,
+        *jobs: JobSpec | dict[str, Any],
+        batch: str | None = None,
+        stop_on_success: bool = False,
+    ) -> SubmitReport:
         """Submit jobs, given as specs or as dicts with the keys of the job JSON.
 
         When this returns, they survive a power cut.
 
+        Args:
+            jobs: they are one batch, but for those that name a batch of their own.
+            batch: its id; None makes a new one.
+            stop_on_success: when one is Successful, cancel the rest.
+
         Raises:
             SpecError: one is not acceptable; none was submitted.
         """
-        return self.submit_many(
-            [spec_from_dict(job) if isinstance(job, dict) else validate(job) for job in jobs]
-        )
+        batch = check_batch(batch) if batch is not None else new_batch()
+        specs = [
+            spec_from_dict({"batch": batch, **job}) if isinstance(job, dict) else job
+            for job in jobs
+        ]
+        given = [
+            replace(
+                spec,
+                batch=spec.batch or batch,
+                stop_on_success=spec.stop_on_success or stop_on_success,
+            )
+            for spec in specs
+        ]
+        return self.submit_many([validate(spec) for spec in given], batch=batch)
 
     def submit_many(
-        self, specs: Iterable[JobSpec], *, on_progress: Callable[[int], object] | None = None
+        self,
+        specs: Iterable[JobSpec],
+        *,
+        batch: str | None = None,
+        on_progress: Callable[[int], object] | None = None,
     ) -> SubmitReport:
         """Submit any number of validated specs, in bounded memory: they are taken as they come.
 
         Args:
             specs: the jobs.
+            batch: the id of the batch of those that don't name one; None makes a new one.
             on_progress: called now and then with how many were taken so far.
         """
         deliveries = self._deliveries
+        batch = check_batch(batch) if batch is not None else new_batch()
         if on_progress is not None:
             specs = _counted(specs, on_progress)
         return self._store.submit(
-            (Submission(spec, next(deliveries)) for spec in specs), time.time()
+            (
+                Submission(spec if spec.batch else replace(spec, batch=batch), next(deliveries))
+                for spec in specs
+            ),
+            time.time(),
         )
 
     def submit_folder(self, folder: Path | str, **options: Any) -> list[str]:
@@ -135,6 +168,7 @@ class Client:
         folders: Sequence[Path | str],
         options: dict[str, Any] | None = None,
         *,
+        batch: str | None = None,
         on_progress: Callable[[int], object] | None = None,
     ) -> list[str]:
         """Submit job folders, as `submit_folder` does with one.
@@ -142,10 +176,12 @@ class Client:
         Args:
             folders: their paths.
             options: keys of the job JSON that override the environment's settings, for all.
+            batch: the id of their batch; None makes a new one.
             on_progress: called now and then with how many jobs were submitted so far.
         """
         rules = self.environment.intake_rules
         given = {name: value for name, value in (options or {}).items() if value is not None}
+        given["batch"] = batch or given.get("batch") or new_batch()
         ids: list[str] = []
         brought = self.environment.folders.bring(
             [str(folder) for folder in folders],
@@ -160,27 +196,59 @@ class Client:
 
     # --- look -------------------------------------------------------------------------------
 
-    def counts(self) -> Counts:
-        """How many jobs there are, by status."""
-        return self._store.counts()
+    def counts(self, batch: str | None = None) -> Counts:
+        """How many jobs there are, by status; of all, or of a batch."""
+        return self._store.counts(batch)
 
     def job(self, job_id: str) -> Job:
         """Raises JobNotFound."""
         return self._store.job(job_id)
 
     def jobs(
-        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+        self,
+        pattern: str | None = None,
+        statuses: Sequence[Status] = (),
+        limit: int | None = None,
+        batch: str | None = None,
     ) -> list[Job]:
-        """Jobs by glob and status, the newest first."""
-        return self._store.jobs(pattern, statuses, limit)
+        """Jobs by glob, status and batch, the newest first."""
+        return self._store.jobs(pattern, statuses, limit, batch)
 
-    def select(self, names: Sequence[str], statuses: Sequence[Status] = ()) -> list[Job]:
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """What `page` can sort by here."""
+        return self._store.orders
+
+    def page(self, query: Query, after: str | None = None, limit: int = 50) -> Page:
+        """A page of jobs, soon, however many there are; `Page.after` is where to go on."""
+        return self._store.page(query, after, limit)
+
+    def recent(self, since: float, limit: int) -> list[Job]:
+        """Jobs that run, or wait for another attempt, or of which a run ended since a time."""
+        return self._store.recent(since, limit)
+
+    def select(
+        self,
+        names: Sequence[str],
+        statuses: Sequence[Status] = (),
+        batch: str | None = None,
+    ) -> list[Job]:
         """The jobs that ids or glob patterns name; an id that is there is taken as it stands.
 
+        Args:
+            names: of them; none means all of the batch.
+            statuses: those wanted; none takes all.
+            batch: the id of theirs; None takes any.
+
         Raises:
-            JobNotFound: a plain id, or a pattern, that names no job at all.
+            JobNotFound: a plain id, a pattern, or a batch, that names no job at all.
         """
         found: dict[str, Job] = {}
+        if batch is not None:
+            if not (members := self.jobs(batch=batch)):
+                raise _no_batch(batch)
+            if not names:
+                return [job for job in members if not statuses or job.status in statuses]
         for name in names:
             try:
                 matches = [self.job(name)]
@@ -192,11 +260,20 @@ class Client:
                         f"no job matches {name!r}", "'shoal status' lists them"
                     ) from None
             found.update((job.job_id, job) for job in matches)
-        return [job for job in found.values() if not statuses or job.status in statuses]
+        return [
+            job
+            for job in found.values()
+            if (not statuses or job.status in statuses)
+            and (batch is None or job.spec.batch == batch)
+        ]
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """The attempts of a job that ended, over all its runs."""
         return self._store.attempts(job_id)
+
+    def attempts_of(self, jobs: Sequence[Job]) -> dict[str, list[Attempt]]:
+        """The same for many jobs, by job id."""
+        return self._store.attempts_of(jobs)
 
     def workers(self) -> list[Worker]:
         """The workers that are alive."""
@@ -268,6 +345,7 @@ class Client:
         self,
         names: Sequence[str] = (),
         *,
+        batch: str | None = None,
         timeout_s: float | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Progress:
@@ -275,6 +353,7 @@ class Client:
 
         Args:
             names: ids or glob patterns; none means all jobs.
+            batch: the id of theirs; None takes any.
             timeout_s: return after this long even when some are not.
             on_progress: called whenever something may have changed.
 
@@ -284,9 +363,11 @@ class Client:
         give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
         is_listed = not names or any(PATTERN_CHARACTERS & set(name) for name in names)
         lag_s = self.environment.lag_s if is_listed else 0.0
+        if batch is not None and lag_s and not self.counts(batch).total:
+            time.sleep(lag_s)
         with self.environment.changes() as wait_for_change:
             while True:
-                progress = self._progress(names)
+                progress = self._progress(names, batch)
                 if on_progress is not None:
                     on_progress(progress)
                 if progress.over == progress.total:
@@ -320,37 +401,44 @@ class Client:
                 else:
                     return
 
-    def _progress(self, names: Sequence[str]) -> Progress:
+    def _progress(self, names: Sequence[str], batch: str | None) -> Progress:
         if not names:
-            return Progress(self.counts().by_status)
+            counts = self.counts(batch)
+            if batch is not None and not counts.total:
+                raise _no_batch(batch)
+            return Progress(counts.by_status)
         by_status: dict[Status, int] = {}
-        for job in self.select(names):
+        for job in self.select(names, batch=batch):
             by_status[job.status] = by_status.get(job.status, 0) + 1
         return Progress(by_status)
 
     # --- change -----------------------------------------------------------------------------
 
-    def cancel(self, *names: str) -> list[Job]:
-        """Cancel queued and started jobs by id or glob; returns those cancelled.
+    def cancel(self, *names: str, batch: str | None = None) -> list[Job]:
+        """Cancel queued and started jobs by id, glob or batch; returns those cancelled.
 
         Raises:
             JobNotFound: a name that fits no job.
             NotAllowed: a job named by its id is over already.
         """
-        return self._each(names, LIVE, self._store.cancel, self._store.cancel_many)
+        return self._each(names, batch, LIVE, self._store.cancel, self._store.cancel_many)
 
-    def retry(self, *names: str) -> list[Job]:
-        """Queue failed and cancelled jobs again, by id or glob; returns those queued."""
-        return self._each(names, UNSUCCESSFUL, self._store.retry, self._store.retry_many)
+    def retry(self, *names: str, batch: str | None = None) -> list[Job]:
+        """Queue failed and cancelled jobs again, by id, glob or batch; returns those queued."""
+        return self._each(names, batch, UNSUCCESSFUL, self._store.retry, self._store.retry_many)
 
     def _each(
         self,
         names: Sequence[str],
+        batch: str | None,
         statuses: Sequence[Status],
         change_one: Callable[[str, float], Job],
         change_many: Callable[[Sequence[str], float], list[Job]],
     ) -> list[Job]:
         """Who names a job means that job, and learns why not; a pattern means those it can be."""
+        if batch is not None:
+            of_batch = [job.job_id for job in self.select(names, statuses, batch)]
+            return change_many(of_batch, time.time())
         plain = [name for name in names if not PATTERN_CHARACTERS & set(name)]
         changed = [change_one(name, time.time()) for name in dict.fromkeys(plain)]
         patterns = [name for name in names if PATTERN_CHARACTERS & set(name)]
@@ -369,14 +457,29 @@ class Client:
 
     # --- results ----------------------------------------------------------------------------
 
-    def fetch(self, names: Sequence[str], destination: Path) -> list[Path]:
-        """Copy the results of jobs to a folder, in a subfolder a job folder.
+    def fetch(
+        self, names: Sequence[str], destination: Path, batch: str | None = None
+    ) -> list[Path]:
+        """Copy the results of jobs, or of a batch, to a folder, in a subfolder a job folder.
 
         Raises:
             JobNotFound: a name that fits no job.
             BucketError: a result is gone.
         """
-        return list(self.environment.folders.fetch(self.select(names), destination))
+        return list(self.environment.folders.fetch(self.select(names, batch=batch), destination))
+
+    def results(self, job_id: str) -> list[str]:
+        """The keys of a job's results. Raises JobNotFound."""
+        return self.environment.folders.results(self.job(job_id))
+
+    def open_result(self, job_id: str, key: str) -> Reading:
+        """Open one result of a job for reading, to be closed.
+
+        Raises:
+            JobNotFound: there is no such job.
+            BucketError: it is none of its results, or is gone.
+        """
+        return self.environment.folders.read(self.job(job_id), key)
 
 
 def connect(name: str | Path | None = None, *, create: bool = True) -> Client:
@@ -393,6 +496,12 @@ def connect(name: str | Path | None = None, *, create: bool = True) -> Client:
     return Client(open_environment(str(name) if name is not None else None, create=create))
 
 
+def _no_batch(batch: str) -> JobNotFound:
+    return JobNotFound(
+        f"there is no job of batch {batch!r}", "'shoal submit' says the id, 'shoal status JOB' too"
+    )
+
+
 def _counted(specs: Iterable[JobSpec], on_progress: Callable[[int], object]) -> Iterator[JobSpec]:
     number = 0
     for number, spec in enumerate(specs, 1):
@@ -405,6 +514,11 @@ def _counted(specs: Iterable[JobSpec], on_progress: Callable[[int], object]) -> 
 def _with_options(spec: JobSpec, options: dict[str, Any]) -> JobSpec:
     fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
     return spec_from_dict({**fields, **options})
+
+
+def new_batch() -> str:
+    """An id for a batch that nobody has used; those made later sort behind it."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
 
 
 def new_job_id(prefix: str) -> str:

@@ -10,13 +10,34 @@ from typing import NamedTuple, Protocol
 from shoal.core.intake import IntakeRules
 from shoal.core.job import Attempt, Job, Token
 from shoal.core.spec import JobSpec
-from shoal.ports import JobStore, Submission, Worker
+from shoal.ports import Beat, JobStore, Submission, Worker
 
 Plan = Callable[[str], JobSpec]
 """The job that the executable at a key stands for. Raises SpecError."""
 
 WaitForChange = Callable[[float | None], object]
 """Returns when something may have changed, or after so many seconds at the latest."""
+
+
+class Content(NamedTuple):
+    """A file to be: its path in a job folder, and where its content lies on this machine."""
+
+    relative: str
+    path: Path
+
+
+class Reading(NamedTuple):
+    """An object that is open for reading. Close it when done.
+
+    Args:
+        size_bytes: of it.
+        read: returns at most so many of its next bytes; none at its end.
+        close: lets go of it.
+    """
+
+    size_bytes: int
+    read: Callable[[int], bytes]
+    close: Callable[[], object]
 
 
 class Folders(Protocol):
@@ -46,6 +67,60 @@ class Folders(Protocol):
         """
         ...
 
+    def results(self, job: Job) -> list[str]:
+        """The keys of a job's results, in order."""
+        ...
+
+    def read(self, job: Job, key: str) -> Reading:
+        """Open one result of a job.
+
+        Raises:
+            BucketError: it is none of its results, or is gone.
+        """
+        ...
+
+    def check(self) -> None:
+        """Raise BucketError when there is no bucket for job folders."""
+        ...
+
+    def files(self, folder: str) -> list[str]:
+        """The files of a job folder in the bucket, by their paths in it; links are among them.
+
+        Raises:
+            BucketError: there is no such folder.
+        """
+        ...
+
+    def copies(self, folder: str, files: Sequence[str], scratch: Path) -> list[Path]:
+        """The content of files of a job folder on this machine, in the same order.
+
+        Args:
+            folder: its key.
+            files: as `files` has named them.
+            scratch: an empty folder, used where they lie on no disk of this machine.
+
+        Raises:
+            BucketError: one is gone, or a link that leaves the folder.
+        """
+        ...
+
+    def put(self, folder: str, files: Sequence[Content], mark: str, beat: Beat) -> None:
+        """Bring files into a job folder of the bucket, over what has their names, in order.
+
+        None of them starts a job by itself. When it returns they survive a power cut. It may be
+        done again, after it was cut off anywhere.
+
+        Args:
+            folder: its key; it is made when it is missing.
+            files: what to bring, the executable last.
+            mark: a name for what is not complete yet; the same when it is done again.
+            beat: called before each.
+
+        Raises:
+            BucketError: one can't have that name here.
+        """
+        ...
+
 
 class Log(Protocol):
     """The output of one attempt, read from its beginning on. Close it when done."""
@@ -53,6 +128,17 @@ class Log(Protocol):
     @property
     def location(self) -> str:
         """Where it is, for people."""
+        ...
+
+    def leave_out(self, all_but_bytes: int) -> bool:
+        """Skip what there is but for its end, where that can be done without reading it.
+
+        Args:
+            all_but_bytes: how much of the end to keep.
+
+        Returns:
+            Whether something was left out.
+        """
         ...
 
     def read(self, *, over: bool) -> Iterator[bytes]:
@@ -87,6 +173,33 @@ class Logs(Protocol):
         ...
 
 
+class Notes(Protocol):
+    """Small facts kept beside the jobs, by topic and key."""
+
+    def read(self, topic: str) -> dict[str, str]:
+        """All of a topic."""
+        ...
+
+    def write(self, topic: str, key: str, value: str | None) -> None:
+        """Keep a fact, or with None forget it; when this returns that survives a power cut."""
+        ...
+
+    def write_once(self, topic: str, key: str, value: str) -> str:
+        """Keep a fact unless one is kept already; returns the one that is."""
+        ...
+
+    def hold(self, topic: str) -> AbstractContextManager[Beat]:
+        """Be the only one, on whatever machine, to work on a topic.
+
+        Yields:
+            A beat, to be called often. Raises EnvironmentBusy when somebody else holds it now.
+
+        Raises:
+            EnvironmentBusy: somebody else holds it.
+        """
+        ...
+
+
 class Account(NamedTuple):
     """Runs that were submitted, and where they are now."""
 
@@ -107,7 +220,7 @@ class Finding(NamedTuple):
     """Something that is not as it should be.
 
     Args:
-        code: `damaged`, `lost`, `doubled`, `orphaned`, `waiting` or `leftover`.
+        code: `damaged`, `lost`, `doubled`, `orphaned`, `waiting`, `held` or `leftover`.
         what: the facts.
         remedy: what helps, when `fix` doesn't.
         fix: puts it right; None when a person must.
@@ -171,6 +284,11 @@ class Environment(Protocol):
     @property
     def logs(self) -> Logs:
         """What attempts have printed."""
+        ...
+
+    @property
+    def notes(self) -> Notes:
+        """Small facts beside the jobs."""
         ...
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -66,6 +67,45 @@ class Backlog(NamedTuple):
     def is_empty(self) -> bool:
         """Whether nothing waits and nothing runs."""
         return self.next_due is None and not (self.ready or self.started or self.held)
+
+
+class Order(StrEnum):
+    """How a page of jobs is sorted."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    NAME = "name"
+    NAME_BACKWARDS = "name-backwards"
+    ENDED = "ended"
+    """Only jobs that are over: those first that ended last."""
+
+
+class Query(NamedTuple):
+    """Which jobs, and in which order.
+
+    Args:
+        pattern: a glob over their ids; None takes all.
+        statuses: those wanted; none takes all.
+        batch: the id of theirs; None takes all.
+        order: of the pages.
+    """
+
+    pattern: str | None = None
+    statuses: tuple[Status, ...] = ()
+    batch: str | None = None
+    order: Order = Order.NEWEST
+
+
+class Page(NamedTuple):
+    """A part of a list of jobs.
+
+    Args:
+        jobs: fewer than asked for, or none, where looking for more would have taken too long.
+        after: where to go on; None: this was the last page.
+    """
+
+    jobs: list[Job]
+    after: str | None
 
 
 class JobStore(Protocol):
@@ -147,11 +187,33 @@ class JobStore(Protocol):
         ...
 
     def jobs(
-        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+        self,
+        pattern: str | None = None,
+        statuses: Sequence[Status] = (),
+        limit: int | None = None,
+        batch: str | None = None,
     ) -> list[Job]:
-        """Jobs whose id matches a glob, in one of the statuses, the newest ids first.
+        """Jobs whose id matches a glob, in one of the statuses, of a batch, the newest ids first.
 
         A job that is submitted again keeps its place, here and in the order of claims.
+        """
+        ...
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """What `page` can sort by."""
+        ...
+
+    def page(self, query: Query, after: str | None, limit: int) -> Page:
+        """A page of jobs, soon: however many jobs there are, and however few are meant.
+
+        Args:
+            query: what to look for, in one of `orders`.
+            after: as the page before said; None begins.
+            limit: the most jobs wanted.
+
+        Raises:
+            SpecError: `after` is not what a page of this order has said.
         """
         ...
 
@@ -159,8 +221,19 @@ class JobStore(Protocol):
         """The attempts of a job that ended, over all runs, in order."""
         ...
 
-    def counts(self) -> Counts:
-        """How many jobs there are, by status."""
+    def attempts_of(self, jobs: Sequence[Job]) -> dict[str, list[Attempt]]:
+        """The same for many jobs, by job id."""
+        ...
+
+    def recent(self, since: float, limit: int) -> list[Job]:
+        """Jobs that run, or wait for another attempt, or of which a run ended since.
+
+        Those that run come first, then those that wait, then those that ended last.
+        """
+        ...
+
+    def counts(self, batch: str | None = None) -> Counts:
+        """How many jobs there are, by status; of all, or of a batch."""
         ...
 
     def backlog(self, now: float, at_most: int) -> Backlog:

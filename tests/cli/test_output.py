@@ -118,6 +118,7 @@ def test_events_are_the_queues_a_line_a_run(shell: Shell) -> None:
         ("cancelled", "gone", "Cancelled"),
     ]
     assert lines[0]["job"] == {
+        "batch": lines[0]["job"]["batch"],
         "job_id": "good",
         "retry": "0",
         "job_success_string": " ",

@@ -97,7 +97,9 @@ def test_a_file_of_jobs_in_the_originals_json_is_submitted(shell: Shell) -> None
     lines = [json.dumps(original | {"job_id": f"jobId_{number}"}) for number in range(3)]
     (shell.folder / "jobs.jsonl").write_text(f"{lines[0]}\n\n{lines[1]}\n")
     report = shell.type_for_json("submit", "--file", "jobs.jsonl")
+    batch = report.pop("batch")
     assert report == {"accepted": 2, "unchanged": 0, "job_ids": None}
+    assert shell.type_for_json("status", "jobId_0")["batch"] == batch
     assert "1 job submitted" in shell.type("submit", "--file", "-", stdin=lines[2]).err
     assert set(shell.statuses()) == {"jobId_0", "jobId_1", "jobId_2"}
     with shell.client() as client:

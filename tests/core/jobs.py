@@ -38,6 +38,7 @@ spec_list = (
     JobSpec("a", 2, commands=("true",)),
     JobSpec("a", 2, commands=("false",), priority=1),
     JobSpec("a", 1, folder="f", executable="run.sh"),
+    JobSpec("a", 1, commands=("true",), batch="b", stop_on_success=True),
 )
 delivery_ids = st.sampled_from(("d1", "d2"))
 tokens = st.builds(Token, st.integers(1, 3), st.integers(0, 5))

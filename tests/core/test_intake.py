@@ -46,6 +46,7 @@ def test_the_key_is_the_job_id() -> None:
         job_success_string="done",
         folder="lot 7/corner 3",
         executable="run.sh",
+        batch="lot 7",
     )
 
 

@@ -25,6 +25,7 @@ from shoal.core.lifecycle import (
     RetryAsked,
     Settle,
     StopAttempt,
+    StopBatch,
     Submitted,
     decide,
     state_diagram,
@@ -341,3 +342,18 @@ def test_the_table_for_the_docs_has_every_entry() -> None:
     lines = transition_table().splitlines()
     assert len(lines) == 2 + sum(len(row) for row in TRANSITIONS.values())
     assert "| none | Submitted | Queued |" in lines[2]
+
+
+@given(jobs(STARTED), outcomes, times)
+def test_only_a_success_that_was_all_that_was_wanted_stops_a_batch(
+    job: Job, outcome: Outcome, now: float
+) -> None:
+    """The rest of the batch is cancelled when a job with `stop_on_success` is confirmed."""
+    decision = decide(job, Exited(job.token, outcome), now)
+    stops = [effect for effect in decision.effects if isinstance(effect, StopBatch)]
+    if outcome.confirmed and job.spec.stop_on_success:
+        [stop] = stops
+        assert stop.batch == job.spec.batch
+        assert repr(job.job_id) in stop.reason
+    else:
+        assert stops == []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from shoal.aws.doctor import AwsDoctor
     from shoal.aws.folders import AwsFolders
     from shoal.aws.logs import AwsLogs
+    from shoal.aws.notes import AwsNotes
     from shoal.client_ports import Configuration, WaitForChange
 
 FIRST_LOOK_S, LONGEST_LOOK_S, GROWTH = 0.5, 5.0, 1.3
@@ -61,6 +62,15 @@ class AwsEnvironment:
         from shoal.aws.logs import AwsLogs
 
         return AwsLogs(self.target, self.store.ran_as)
+
+    @cached_property
+    def notes(self) -> AwsNotes:
+        from shoal.aws.notes import AwsNotes
+        from shoal.aws.table import Table
+
+        client = self.target.session.client("dynamodb", config=CONFIG)
+        records = Table(client, self.target.records_table, ("pk", "sk"))
+        return AwsNotes(records, self.target.queue)
 
     @property
     def lag_s(self) -> float:

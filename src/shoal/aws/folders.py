@@ -10,14 +10,14 @@ from typing import Any
 
 from shoal.aws.account import aws_errors
 from shoal.aws.s3 import THREADS, Bucket
-from shoal.aws.upload import Upload, UploadPlan, plan_upload
-from shoal.client_ports import Plan
+from shoal.aws.upload import Upload, UploadPlan, encoding_problem, plan_upload
+from shoal.client_ports import Content, Plan, Reading
 from shoal.core.errors import BucketError
 from shoal.core.intake import IntakeRules, is_executable
 from shoal.core.job import Job
 from shoal.core.spec import check_key_path
 from shoal.job_folder import no_executable
-from shoal.ports import Submission
+from shoal.ports import Beat, Submission
 
 SCHEME = "s3://"
 
@@ -97,6 +97,53 @@ class AwsFolders:
             raise no_executable(path, self._rules)
         return found
 
+    # --- by the file ------------------------------------------------------------------------
+
+    def check(self) -> None:
+        self._get_bucket()
+
+    def files(self, folder: str) -> list[str]:
+        prefix = f"{folder}/"
+        with aws_errors():
+            keys = [key for key in self._get_bucket().keys(prefix) if not key.endswith("/")]
+        if not keys:
+            raise BucketError(f"there is no folder {folder!a} in the bucket", "put it there")
+        return [key.removeprefix(prefix) for key in keys]
+
+    def copies(self, folder: str, files: Sequence[str], scratch: Path) -> list[Path]:
+        bucket = self._get_bucket()
+
+        def get(relative: str, path: Path) -> Path:
+            try:
+                bucket.get(f"{folder}/{relative}", path)
+            except FileNotFoundError:
+                raise BucketError(f"file {relative!a} is gone", "put it there") from None
+            return path
+
+        paths = [scratch / str(number) for number in range(len(files))]
+        with ThreadPoolExecutor(THREADS) as pool, aws_errors():
+            return list(pool.map(get, files, paths))
+
+    def put(self, folder: str, files: Sequence[Content], mark: str, beat: Beat) -> None:
+        bucket = self._get_bucket()
+        uploads = [Upload(str(path), f"{folder}/{relative}") for relative, path in files]
+        for upload in uploads:
+            if problem := check_key_path(upload.key) or encoding_problem(upload.key):
+                raise BucketError(f"file {upload.key!a} {problem}", "rename it")
+
+        def put(upload: Upload) -> None:
+            beat()
+            if is_executable(upload.key, self._rules):
+                bucket.put_submitted(upload.file, upload.key)
+            else:
+                bucket.put(upload.file, upload.key)
+
+        *inputs, executable = uploads
+        with ThreadPoolExecutor(THREADS) as pool, aws_errors():
+            list(pool.map(put, inputs))
+            beat()
+            bucket.put_submitted(executable.file, executable.key)
+
     # --- out --------------------------------------------------------------------------------
 
     def fetch(self, jobs: Sequence[Job], destination: Path) -> Iterator[Path]:
@@ -119,24 +166,62 @@ class AwsFolders:
         destination: Path,
         pool: ThreadPoolExecutor,
     ) -> Iterator[Path]:
-        def is_result(key: str) -> bool:
-            look = bucket.look(key)
-            return look is not None and any(look.is_result_of(job_id) for job_id in job_ids)
-
         def get(key: str, target: Path) -> None:
             try:
                 bucket.get(key, target)
             except FileNotFoundError:
-                raise BucketError(
-                    f"result {key!r} is not in the bucket any more",
-                    "submit the job again to make it anew",
-                ) from None
+                raise _gone(key) from None
 
-        keys = [key for key in bucket.keys(f"{folder}/") if not key.endswith("/")]
-        results = [key for key, yes in zip(keys, pool.map(is_result, keys), strict=True) if yes]
+        results = _results(bucket, folder, job_ids, pool)
         targets = [_target(destination, key) for key in results]
         for _, target in zip(pool.map(get, results, targets), targets, strict=True):
             yield target
+
+
+    def results(self, job: Job) -> list[str]:
+        if job.spec.folder is None:
+            return []
+        with ThreadPoolExecutor(THREADS) as pool, aws_errors():
+            return _results(self._get_bucket(), job.spec.folder, [job.job_id], pool)
+
+    def read(self, job: Job, key: str) -> Reading:
+        folder = job.spec.folder
+        if folder is None or not key.startswith(f"{folder}/"):
+            raise _not_of(job, key)
+        bucket = self._get_bucket()
+        with aws_errors():
+            look = bucket.look(key)
+            if look is None:
+                raise _gone(key)
+            if not look.is_result_of(job.job_id):
+                raise _not_of(job, key)
+            try:
+                return bucket.open(key)
+            except FileNotFoundError:
+                raise _gone(key) from None
+
+
+def _results(
+    bucket: Bucket, folder: str, job_ids: Sequence[str], pool: ThreadPoolExecutor
+) -> list[str]:
+    """The keys in a folder that attempts of these jobs have uploaded."""
+
+    def is_result(key: str) -> bool:
+        look = bucket.look(key)
+        return look is not None and any(look.is_result_of(job_id) for job_id in job_ids)
+
+    keys = [key for key in bucket.keys(f"{folder}/") if not key.endswith("/")]
+    return [key for key, yes in zip(keys, pool.map(is_result, keys), strict=True) if yes]
+
+
+def _gone(key: str) -> BucketError:
+    return BucketError(
+        f"result {key!r} is not in the bucket any more", "submit the job again to make it anew"
+    )
+
+
+def _not_of(job: Job, key: str) -> BucketError:
+    return BucketError(f"{key!a} is no result of job {job.job_id!r}", "see 'shoal fetch'")
 
 
 def _upload(bucket: Bucket, plans: list[UploadPlan], pool: ThreadPoolExecutor) -> dict[str, str]:

@@ -66,6 +66,9 @@ class AwsLog:
         self._prefix = prefix
         self._shown: dict[str, Shown] = {}
 
+    def leave_out(self, all_but_bytes: int) -> bool:
+        return False  # a stream is read from its beginning on
+
     def read(self, *, over: bool) -> Iterator[bytes]:
         with aws_errors():
             if over and (files := self._files()):

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from shoal.aws import names
 from shoal.aws.account import AwsRefused, error_code
 from shoal.aws.edge import CONFIG
+from shoal.client_ports import Reading
 
 THREADS = 16
 """Objects on their way at a time: each waits for the network most of its time."""
@@ -96,6 +97,21 @@ class Bucket:
         answer = self._client.get_object(Bucket=self.name, Key=key)
         with closing(answer["Body"]) as body:
             yield from body.iter_chunks(PIECE_BYTES)
+
+    def open(self, key: str) -> Reading:
+        """Open an object.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+        """
+        try:
+            answer = self._client.get_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if error_code(error) in _MISSING:
+                raise FileNotFoundError(key) from None
+            raise
+        body = answer["Body"]
+        return Reading(answer["ContentLength"], body.read, body.close)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects; that one is not there is no error."""

@@ -49,7 +49,7 @@ def plan_upload(path: str, rules: IntakeRules) -> UploadPlan:
     plan = UploadPlan(os.path.basename(root), [], [], [])
     for relative, file in _files(root):
         key = f"{plan.folder}/{relative}"
-        if problem := check_key_path(key) or _encoding_problem(key):
+        if problem := check_key_path(key) or encoding_problem(key):
             raise BucketError(f"{file!a} {problem}", "rename it")
         upload = Upload(file, key)
         if relative in names:
@@ -97,7 +97,8 @@ def _linked_file(real_root: str, relative: str, path: str) -> str:
     return real
 
 
-def _encoding_problem(key: str) -> str | None:
+def encoding_problem(key: str) -> str | None:
+    """Say what keeps a key from being one on S3, or None."""
     try:
         key.encode()
     except UnicodeEncodeError:

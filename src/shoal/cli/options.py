@@ -36,6 +36,19 @@ def jobs_argument(*, required: bool) -> Callable[[F], F]:
     )
 
 
+def batch_option(function: F) -> F:
+    """`--batch`: the jobs of one submission."""
+    return click.option(
+        "--batch", metavar="ID", help="Only jobs of this batch: 'shoal submit' says its id."
+    )(function)
+
+
+def need_jobs(jobs: tuple[str, ...], batch: str | None) -> None:
+    """Refuse a verb that changes jobs when nobody says which."""
+    if not jobs and batch is None:
+        raise click.UsageError("Name jobs by id or glob, or a batch with --batch.")
+
+
 def complete_jobs(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
     """Job ids that begin with what was typed, for shell completion."""
     from shoal.client import connect

@@ -169,6 +169,8 @@ def job_item(job: Job, log: str | None = None) -> dict[str, Any]:
             item |= {"reason": reason, "exit_code": exit_code, "finished_at": iso_time(at)}
     if spec.folder is not None:
         item["folder"] = spec.folder
+    if spec.batch:
+        item["batch"] = spec.batch
     if spec.tags:
         item["tags"] = spec.tags
     return item

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.options import environment_option, jobs_argument, json_option
+from shoal.cli.options import batch_option, environment_option, jobs_argument, json_option
 
 if TYPE_CHECKING:
     from shoal.client import Client
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("status", short_help="Counts and jobs, or one job with its attempts.")
 @jobs_argument(required=False)
+@batch_option
 @environment_option
 @json_option
 @click.option(
@@ -35,13 +36,19 @@ if TYPE_CHECKING:
     help="Jobs to list; 0 lists all.",
 )
 def command(
-    jobs: tuple[str, ...], environment: str | None, as_json: bool, only: tuple[str, ...], limit: int
+    jobs: tuple[str, ...],
+    batch: str | None,
+    environment: str | None,
+    as_json: bool,
+    only: tuple[str, ...],
+    limit: int,
 ) -> None:
     """Show counts by status and the newest jobs; with the id of one JOB, all its attempts.
 
     \b
       shoal status
       shoal status 'sweep-*' --status Failed
+      shoal status --batch ID
       shoal status corners/tt/run.sh --json
     """
     from shoal.cli.output import print_json
@@ -50,16 +57,18 @@ def command(
 
     statuses = [Status(name) for name in only]
     with connect(environment, create=False) as client:
-        counts = client.counts()
+        counts = client.counts(batch)
         if jobs:
-            found = client.select(jobs, statuses)
+            found = client.select(jobs, statuses, batch)
             if len(jobs) == 1 and len(found) == 1 and found[0].job_id == jobs[0]:
                 _show_one(client, found[0], as_json)
                 return
             total = len(found)
             found = found[: limit or None]
         else:
-            found = client.jobs(None, statuses, limit or None)
+            if batch is not None and not counts.total:
+                client.select((), batch=batch)  # says that there is no such batch
+            found = client.jobs(None, statuses, limit or None, batch)
             total = sum(counts.by_status[status] for status in statuses or Status)
         if as_json:
             from shoal.cli.output import job_item
@@ -158,6 +167,8 @@ def _print_job(job: Job) -> None:
         f"run {job.run}, retries {job.retries}, interruptions {job.interruptions},"
         f" submitted {clock_time(job.submitted_at)}"
     )
+    if job.spec.batch:
+        click.echo(f"batch {one_line(job.spec.batch)}")
     click.echo()
 
 

@@ -49,6 +49,10 @@ SHOW_AFTER_S = 0.5
 @click.option("--priority", type=int, metavar="N", help="Higher is taken first.  [default: 0]")
 @click.option("--require", multiple=True, metavar="FILE", help="A file that must be there after.")
 @click.option("--set", "variables", multiple=True, metavar="NAME=VALUE", help="A variable to set.")
+@click.option("--batch", metavar="ID", help="Id of the batch.  [default: a new one]")
+@click.option(
+    "--stop-on-success", is_flag=True, help="When one job is Successful, cancel the rest."
+)
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag to keep.")
 def command(
     paths: tuple[str, ...],
@@ -64,10 +68,13 @@ def command(
     priority: int | None,
     require: tuple[str, ...],
     variables: tuple[str, ...],
+    batch: str | None,
+    stop_on_success: bool,
     tags: tuple[str, ...],
 ) -> None:
     """Submit jobs. They wait in the queue until a worker takes them.
 
+    All that one call submits is a batch: status, wait, cancel, retry, fetch and report take its id.
     A stack's job folders go to its bucket; s3://BUCKET/FOLDER names one that is there already.
 
     \b
@@ -76,7 +83,8 @@ def command(
       shoal submit --file jobs.jsonl                      jobs as JSON, one a line
       shoal submit --sweep params.csv --command 'sim --v {voltage}'
     """
-    from shoal.client import connect
+    from shoal.client import connect, new_batch
+    from shoal.core.spec import check_batch
 
     options: dict[str, Any] = {
         "retry": retry,
@@ -99,18 +107,20 @@ def command(
         raise click.UsageError("With --file, each job says itself what it is: leave out options.")
     if paths and job_id is not None:
         raise click.UsageError("A job folder's id is the path of its executable: leave out --id.")
+    batch = check_batch(batch) if batch is not None else new_batch()
+    ours = {"batch": batch, "stop_on_success": stop_on_success}
     with connect(environment) as client:
         if paths:
             with _progress_bar(None) as on_progress:
-                ids = client.submit_folders(paths, options, on_progress=on_progress)
-            _report(len(ids), 0, ids, as_json)
+                ids = client.submit_folders(paths, options | ours, on_progress=on_progress)
+            _report(batch, len(ids), 0, ids, as_json)
         elif jobs_file is not None:
-            _submit_file(client, jobs_file, as_json)
+            _submit_file(client, jobs_file, ours, as_json)
         elif sweep is not None:
             assert shell_command is not None
-            _submit_sweep(client, sweep, shell_command, job_id, options, as_json)
+            _submit_sweep(client, sweep, shell_command, job_id, options | ours, as_json)
         else:
-            _submit_one(client, {**options, "commands": [shell_command]}, job_id, as_json)
+            _submit_one(client, {**options, **ours, "commands": [shell_command]}, job_id, as_json)
         if not as_json and not client.is_supervised() and not client.workers():
             click.echo("Nobody works on this environment yet: start 'shoal up'.", err=True)
 
@@ -120,7 +130,7 @@ def _submit_one(client: Client, job: dict[str, Any], job_id: str | None, as_json
 
     name = job_id if job_id is not None else new_job_id("command")
     report = client.submit({**job, "job_id": name})
-    _report(report.accepted, report.unchanged, [name], as_json)
+    _report(job["batch"], report.accepted, report.unchanged, [name], as_json)
 
 
 def _submit_sweep(
@@ -136,10 +146,11 @@ def _submit_sweep(
     specs = plan_sweep(sweep, template, job_id, options)
     with _progress_bar(len(specs)) as on_progress:
         report = client.submit_many(specs, on_progress=on_progress)
-    _report(report.accepted, report.unchanged, [spec.job_id for spec in specs], as_json)
+    ids = [spec.job_id for spec in specs]
+    _report(options["batch"], report.accepted, report.unchanged, ids, as_json)
 
 
-def _submit_file(client: Client, file: IO[bytes], as_json: bool) -> None:
+def _submit_file(client: Client, file: IO[bytes], ours: dict[str, Any], as_json: bool) -> None:
     """Check all of a file before the first of its jobs is accepted, then submit."""
     import shutil
     import tempfile
@@ -149,14 +160,17 @@ def _submit_file(client: Client, file: IO[bytes], as_json: bool) -> None:
             shutil.copyfileobj(file, kept)
             kept.seek(0)
             file = kept
-        number = sum(1 for _ in _read_jobs(file))
+        number = sum(1 for _ in _read_jobs(file, ours))
         file.seek(0)
         with _progress_bar(number) as on_progress:
-            report = client.submit_many(_read_jobs(file), on_progress=on_progress)
-    _report(report.accepted, report.unchanged, None, as_json)
+            report = client.submit_many(_read_jobs(file, ours), on_progress=on_progress)
+    _report(ours["batch"], report.accepted, report.unchanged, None, as_json)
 
 
-def _read_jobs(file: IO[bytes]) -> Iterator[JobSpec]:
+def _read_jobs(file: IO[bytes], ours: dict[str, Any]) -> Iterator[JobSpec]:
+    """The jobs of a file, with what they don't say themselves."""
+    from msgspec.structs import replace
+
     from shoal.core.errors import SpecError
     from shoal.core.spec import parse_job
 
@@ -164,11 +178,12 @@ def _read_jobs(file: IO[bytes]) -> Iterator[JobSpec]:
         if line.isspace():
             continue
         try:
-            yield parse_job(line)
+            spec = parse_job(line, ours["batch"])
         except SpecError as error:
             raise SpecError(
                 f"line {number}: {error.what}", f"{error.remedy}. No job was submitted"
             ) from None
+        yield replace(spec, stop_on_success=True) if ours["stop_on_success"] else spec
 
 
 @contextmanager
@@ -214,14 +229,19 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     return pairs
 
 
-def _report(accepted: int, unchanged: int, ids: list[str] | None, as_json: bool) -> None:
+def _report(
+    batch: str, accepted: int, unchanged: int, ids: list[str] | None, as_json: bool
+) -> None:
     if as_json:
         from shoal.cli.output import print_json
 
-        print_json({"accepted": accepted, "unchanged": unchanged, "job_ids": ids})
+        print_json({"batch": batch, "accepted": accepted, "unchanged": unchanged, "job_ids": ids})
         return
+    from shoal.cli.output import one_line
+
     if ids is not None and len(ids) <= 10:
         for name in ids:
             click.echo(name)
     also = f" ({unchanged:,} were there already)" if unchanged else ""
-    click.echo(f"{accepted:,} job{'s' * (accepted != 1)} submitted{also}", err=True)
+    said = f"{accepted:,} job{'s' * (accepted != 1)} submitted{also}"
+    click.echo(f"{said}, batch {one_line(batch)}", err=True)

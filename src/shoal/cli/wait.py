@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.options import environment_option, jobs_argument, json_option
+from shoal.cli.options import batch_option, environment_option, jobs_argument, json_option
 
 if TYPE_CHECKING:
     from shoal.client import Progress
@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 @click.command("wait", short_help="Wait until jobs are over, with a progress bar.")
 @jobs_argument(required=False)
+@batch_option
 @environment_option
 @json_option
 @click.option("--timeout", type=float, metavar="SECONDS", help="Give up after this long.")
 def command(
-    jobs: tuple[str, ...], environment: str | None, as_json: bool, timeout: float | None
+    jobs: tuple[str, ...],
+    batch: str | None,
+    environment: str | None,
+    as_json: bool,
+    timeout: float | None,
 ) -> None:
-    """Wait until the JOBs (ids or globs; none: all) are over.
+    """Wait until the JOBs (ids or globs; none: all), or those of a batch, are over.
 
     Ends with 0 when all are Successful, with 1 when one is not, or time ran out.
     """
@@ -35,7 +40,7 @@ def command(
         if not client.is_supervised() and not client.workers() and client.counts().live:
             say("Nobody works on this environment: start 'shoal up' in another terminal.")
         with progress_bar() as show:
-            progress = client.wait(jobs, timeout_s=timeout, on_progress=show)
+            progress = client.wait(jobs, batch=batch, timeout_s=timeout, on_progress=show)
     left = progress.total - progress.over
     counts = {str(status): number for status, number in progress.by_status.items() if number}
     if as_json:

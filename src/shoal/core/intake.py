@@ -25,6 +25,8 @@ def is_executable(key: str, rules: IntakeRules) -> bool:
 def plan_job(key: str, rules: IntakeRules) -> JobSpec:
     """The job that the executable at `key` stands for; its id is the key.
 
+    Its batch is the topmost folder: what was dropped in together lies there together.
+
     Raises:
         SpecError: the key can't be a job, with the reason.
     """
@@ -45,5 +47,6 @@ def plan_job(key: str, rules: IntakeRules) -> JobSpec:
             ssm_document=rules.ssm_document,
             folder=folder,
             executable=name,
+            batch=folder.partition("/")[0],
         )
     )

@@ -113,13 +113,23 @@ class StopAttempt(msgspec.Struct, frozen=True, gc=False):
     token: Token
 
 
+class StopBatch(msgspec.Struct, frozen=True, gc=False):
+    """Cancel what is left of a batch, as one of its jobs was all that was wanted.
+
+    From then on no job of it with `stop_on_success` may be claimed: it is cancelled instead.
+    """
+
+    batch: str
+    reason: str
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """Keep the record of an attempt that ended."""
 
     attempt: Attempt
 
 
-Effect = Enqueue | Settle | StopAttempt | Record
+Effect = Enqueue | Settle | StopAttempt | StopBatch | Record
 
 
 class Decision(NamedTuple):
@@ -172,7 +182,11 @@ def _settle(job: Job, event: Exited, now: float) -> Decision:
     code, reason = outcome.exit_code, outcome.reason
     if outcome.confirmed:
         record = _record(job, Ending.SUCCESSFUL, code, reason, now)
-        return _finish(job, Status.SUCCESSFUL, reason, code, now, record)
+        ended = _finish(job, Status.SUCCESSFUL, reason, code, now, record)
+        if not job.spec.stop_on_success:
+            return ended
+        found = f"job {job.job_id!r} of batch {job.spec.batch!r} was successful"
+        return Decision(ended.job, (*ended.effects, StopBatch(job.spec.batch, found)))
     record = _record(job, Ending.FAILED, code, reason, now)
     failures = job.failures + 1
     if failures <= job.spec.retry and outcome.retry_helps:
@@ -236,7 +250,8 @@ TRANSITIONS: dict[Status | None, dict[type, Transition]] = {
         Exited: Transition(
             _settle,
             (Status.SUCCESSFUL, _Q, Status.FAILED),
-            "confirmed: finished queue; retries left: enqueue after back-off; else: failed queue",
+            "confirmed: finished queue, with `stop_on_success` the rest of the batch is cancelled;"
+            " retries left: enqueue after back-off; else: failed queue",
         ),
         Interrupted: Transition(
             _interrupt,
@@ -322,8 +337,13 @@ def _next_run(job: Job, event: Submitted, now: float) -> Job:
 
 
 def _same_content(old: JobSpec, new: JobSpec) -> bool:
-    """A job folder's content is its executable, whose version the delivery names."""
-    return new.executable is None and old == new
+    """A job folder's content is its executable, whose version the delivery names.
+
+    The batch is no content: a job that waits already stays in the one that it came with.
+    """
+    if new.executable is not None or old.job_id != new.job_id:
+        return False
+    return old == new or msgspec.structs.replace(old, batch=new.batch) == new
 
 
 def _with(

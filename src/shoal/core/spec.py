@@ -42,6 +42,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
         priority: higher is taken first.
         tags: free key-value pairs for the user's own bookkeeping.
         parameters: of an SSM document that is no script, each a list of texts.
+        batch: id shared by the jobs of one submission; blank for a job that came alone.
+        stop_on_success: when this job is Successful, the rest of its batch is cancelled.
     """
 
     job_id: str
@@ -57,6 +59,8 @@ class JobSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False)
     priority: int = 0
     tags: dict[str, str] = {}
     parameters: dict[str, tuple[str, ...]] = {}
+    batch: str = ""
+    stop_on_success: bool = False
 
     @property
     def wants_string(self) -> bool:
@@ -80,6 +84,8 @@ class _Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     priority: int = 0
     tags: dict[str, str] = {}
     parameters: dict[str, tuple[str, ...]] = {}
+    batch: str = ""
+    stop_on_success: bool = False
 
 
 # Lax decoding takes "3" for 3: the original writes `retry` as a string.
@@ -87,11 +93,12 @@ _decoder = msgspec.json.Decoder(JobSpec, strict=False)
 _encoder = msgspec.json.Encoder()
 
 
-def parse_job(text: str | bytes) -> JobSpec:
+def parse_job(text: str | bytes, batch: str = "") -> JobSpec:
     """Read one job from its JSON.
 
     Args:
         text: a JSON object, as UTF-8 bytes or text.
+        batch: its batch, when it names none.
 
     Returns:
         A spec that has passed `validate`.
@@ -103,6 +110,8 @@ def parse_job(text: str | bytes) -> JobSpec:
         spec = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _explain(text, error) from None
+    if batch and not spec.batch:
+        spec = msgspec.structs.replace(spec, batch=batch)
     return _check_values(spec)
 
 
@@ -136,6 +145,8 @@ def spec_json(spec: JobSpec) -> str:
         spec.priority,
         spec.tags,
         spec.parameters,
+        spec.batch,
+        spec.stop_on_success,
     )
     return _encoder.encode(wire).decode()
 
@@ -166,6 +177,10 @@ def validate(spec: JobSpec) -> JobSpec:
 
 def _check_values(spec: JobSpec) -> JobSpec:
     check_job_id(spec.job_id)
+    if spec.batch:
+        check_batch(spec.batch)
+    elif spec.stop_on_success:
+        raise _bad(spec, "stop_on_success is for the rest of a batch", "give it a batch")
     if not 0 <= spec.retry <= 1_000:
         raise _bad(spec, f"retry is {spec.retry}", "use a number from 0 to 1000")
     if abs(spec.priority) > MAX_PRIORITY:
@@ -208,27 +223,42 @@ def check_job_id(job_id: str) -> str:
     Raises:
         SpecError: empty, over 1,024 bytes of UTF-8, or with characters no table or log can show.
     """
-    if job_id.isascii() and job_id.isprintable() and 0 < len(job_id) <= MAX_JOB_ID_BYTES:
-        return job_id
     if not job_id:
         raise SpecError("the job_id is empty", "give every job a name of its own")
+    return _check_name("job_id", job_id)
+
+
+def check_batch(batch: str) -> str:
+    """Return the id of a batch if it can be one: the same as for the id of a job.
+
+    Raises:
+        SpecError: it can't.
+    """
+    if not batch:
+        raise SpecError("the batch is empty", "give it a name, or leave it out")
+    return _check_name("batch", batch)
+
+
+def _check_name(what: str, name: str) -> str:
+    if name.isascii() and name.isprintable() and len(name) <= MAX_JOB_ID_BYTES:
+        return name
     try:
-        size_bytes = len(job_id.encode())
+        size_bytes = len(name.encode())
     except UnicodeEncodeError:
         raise SpecError(
-            f"job_id {_short(job_id)} is not valid UTF-8", "rename it to valid text"
+            f"{what} {_short(name)} is not valid UTF-8", "rename it to valid text"
         ) from None
     if size_bytes > MAX_JOB_ID_BYTES:
         raise SpecError(
-            f"job_id {_short(job_id)} is {size_bytes:,} bytes long",
+            f"{what} {_short(name)} is {size_bytes:,} bytes long",
             f"shorten it to at most {MAX_JOB_ID_BYTES:,} bytes (the limit of an S3 key)",
         )
-    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in job_id):
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in name):
         raise SpecError(
-            f"job_id {_short(job_id)} holds control characters",
+            f"{what} {_short(name)} holds control characters",
             "rename it without newlines, tabs and other control characters",
         )
-    return job_id
+    return name
 
 
 def check_key_path(path: str) -> str | None:

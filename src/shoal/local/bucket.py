@@ -5,17 +5,21 @@ Nothing outside the folder is read or written: links that leave it are refused, 
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, TYPE_CHECKING, NamedTuple
 
 from shoal.core.errors import BucketError
 from shoal.local.layout import OWN, Layout, sync_folder
 from shoal.ports import Beat, no_beat
+
+if TYPE_CHECKING:
+    from shoal.client_ports import Content
 
 PIECE_BYTES = 16 << 20
 
@@ -240,6 +244,87 @@ class LocalBucket:
             remove_tree(target)
             raise
 
+    def files(self, folder: str) -> list[str]:
+        """The relative paths of a job folder's files, and of links that lead to no folder in it.
+
+        Raises:
+            BucketError: there is no such folder.
+        """
+        root = str(self.folder_path(folder))
+        return sorted(
+            relative
+            for relative, entry in _walk(root)
+            if entry.is_file(follow_symlinks=False)
+            or (entry.is_symlink() and not (_is_inside(root, entry.path) and entry.is_dir()))
+        )
+
+    def content(self, folder: str, relative: str) -> Path:
+        """Where the content of a job folder's file lies.
+
+        Raises:
+            BucketError: it is gone, or a link that leaves the folder.
+        """
+        root = str(self.folder_path(folder))
+        path = f"{root}/{relative}"
+        _refuse_leaving_link(root, relative, path, "file")
+        if not os.path.isfile(path):
+            raise BucketError(f"file {relative!a} is gone, or leads to no file", "put it there")
+        return Path(os.path.realpath(path))
+
+    def put_files(
+        self,
+        folder: str,
+        files: Sequence[Content],
+        mark: str,
+        before_each: Callable[[str, Path], object],
+    ) -> None:
+        """Copy files into a job folder, over what has their names, in order and onto the disk.
+
+        Args:
+            folder: its key; it is made when it is missing.
+            files: their paths in it and where their content lies; the last one appears when all
+                others are on disk.
+            mark: a name for the one that is being copied; the same when it is done again.
+            before_each: called with a relative path, and with the copy that is to appear there.
+
+        Raises:
+            BucketError: one can't have that name here.
+        """
+        root = str(self.path(folder))
+        if os.path.lexists(root) and (os.path.islink(root) or not os.path.isdir(root)):
+            raise BucketError(f"{folder!a} is no folder in the bucket", "rename one of them")
+        try:
+            os.makedirs(root, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise BucketError(f"{folder!a} leads through a file", "rename one of them") from None
+        sync_each = len(files) < SYNC_ALL_FROM
+        changed = {os.path.dirname(f"{root}/{relative}") for relative, _ in files}
+        for number, (relative, source) in enumerate(files, 1):
+            is_last = number == len(files)
+            _make_parents(root, relative)
+            target = f"{root}/{relative}"
+            part = f"{os.path.dirname(target)}/.{mark}{PART}"
+            Path(part).unlink(missing_ok=True)
+            try:
+                shutil.copy2(source, part)
+                if sync_each or is_last:
+                    _sync_file(part)
+                before_each(relative, Path(part))
+                if is_last and not sync_each:
+                    os.sync()
+                os.replace(part, target)
+            except IsADirectoryError:
+                raise BucketError(
+                    f"there is a folder {relative!a} in {folder!a}", "rename one of them"
+                ) from None
+            finally:
+                Path(part).unlink(missing_ok=True)
+        for path in sorted(changed):
+            while path != self._real_root:  # folders that were made on the way are entries, too
+                sync_folder(Path(path))
+                path = os.path.dirname(path)
+        sync_folder(Path(self._real_root))
+
     def version(self, path: Path) -> str:
         """Names the version of a file, as it will be in the bucket.
 
@@ -263,6 +348,26 @@ class LocalBucket:
             raise BucketError(f"{key!a} is a link now, no result", "look at what it leads to")
         destination.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, destination)
+
+    def open(self, key: str) -> BinaryIO:
+        """Open one object for reading.
+
+        Raises:
+            FileNotFoundError: it is not there any more.
+            BucketError: something else is in its place, or a link on the way leads elsewhere.
+        """
+        try:
+            fd = os.open(self.path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (NotADirectoryError, IsADirectoryError):
+            raise FileNotFoundError(key) from None
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENXIO):
+                raise
+            raise BucketError(f"{key!a} is no plain file now", "look at what it is") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise BucketError(f"{key!a} is no plain file now", "look at what it is")
+        return open(fd, "rb")
 
 
 def file_state(status: os.stat_result) -> FileState:
@@ -341,15 +446,19 @@ def _link_text(root: str, relative: str) -> str:
     return os.path.relpath(os.path.realpath(path), os.path.realpath(f"{root}/{above}"))
 
 
+def _is_inside(root: str, path: str) -> bool:
+    """Whether what a path leads to lies in a folder."""
+    real_root, real = os.path.realpath(root), os.path.realpath(path)
+    return real == real_root or real.startswith(real_root + os.sep)
+
+
 def _link_was_staged_in(source_root: str, relative: str, path: str) -> bool:
     original = f"{source_root}/{relative}"
     return os.path.islink(original) and _link_text(source_root, relative) == os.readlink(path)
 
 
 def _refuse_leaving_link(root: str, relative: str, path: str, what: str) -> None:
-    real_root = os.path.realpath(root)
-    real = os.path.realpath(path)
-    if real != real_root and not real.startswith(real_root + os.sep):
+    if not _is_inside(root, path):
         raise BucketError(
             f"{what} {relative!a} is a link that leaves the job folder",
             "put a copy of the file in its place",

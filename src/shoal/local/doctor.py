@@ -25,7 +25,7 @@ from shoal.local.watch import FolderWatch
 from shoal.ports import Found, Submission
 from shoal.settings import Settings
 
-SALVAGED_TABLES = ("job", "attempt", "settlement", "result", "flag")
+SALVAGED_TABLES = ("job", "attempt", "settlement", "result", "flag", "stopped", "note")
 
 
 class LocalDoctor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,13 @@ class FileLog:
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.location = str(path)
         self._file = file
+
+    def leave_out(self, all_but_bytes: int) -> bool:
+        start = max(0, os.fstat(self._file.fileno()).st_size - all_but_bytes)
+        if start <= self._file.tell():
+            return False
+        self._file.seek(start)
+        return True
 
     def read(self, *, over: bool) -> Iterator[bytes]:
         while piece := self._file.read(PIECE_BYTES):

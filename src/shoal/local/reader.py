@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shoal.core.errors import JobNotFound, SpecError
+from shoal.core.errors import JobNotFound
 from shoal.core.job import Attempt, Job, Settlement, Status
 from shoal.local import schema
-from shoal.local.rows import COLUMNS, attempt_of, job_of, settlement_of
-from shoal.ports import Backlog, Counts
+from shoal.local.pages import WAYS, filters, read_page
+from shoal.local.rows import ALL_COLUMNS, COLUMNS, attempt_of, job_of, settlement_of
+from shoal.ports import Backlog, Counts, Page, Query
 
 KEY = "CAST(? AS TEXT)"
 """A key, given as bytes: names of files need not be valid UTF-8."""
 
-MAX_PATTERN = 10_000
-"""SQLite takes no glob of over 50,000 bytes."""
-
 SELECT = f"SELECT {COLUMNS} FROM job"
+SELECT_ENDED = (
+    f"SELECT settled_at, {ALL_COLUMNS}"
+    " FROM settlement CROSS JOIN job USING (seq) ORDER BY cursor DESC"
+)
+SELECT_ATTEMPTS = (
+    "SELECT job_id, attempt.run, attempt.attempt, attempt.worker, attempt.started_at, ended_at,"
+    " ending, attempt.exit_code, attempt.reason FROM job JOIN attempt USING (seq)"
+)
 MAX_INTEGER = 2**63 - 1
-_SET = re.compile(r"\[(?:([!^]?+)(\]?+[^\]]*+\]))?")
 
 
 class SqliteReader:
@@ -52,38 +57,69 @@ class SqliteReader:
         return job
 
     def jobs(
-        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+        self,
+        pattern: str | None = None,
+        statuses: Sequence[Status] = (),
+        limit: int | None = None,
+        batch: str | None = None,
     ) -> list[Job]:
-        if pattern is not None and len(pattern) > MAX_PATTERN:
-            raise SpecError(f"the pattern has {len(pattern):,} characters", "use a shorter one")
-        where, values = [], list[Any]()
-        if pattern is not None:
-            where.append("job_id GLOB ?")
-            values.append(_glob(pattern))
-        if statuses:
-            where.append(f"status IN ({', '.join('?' * len(statuses))})")
-            values += [status.value for status in statuses]
-        condition = f" WHERE {' AND '.join(where)}" if where else ""
+        conditions, values = filters(pattern, tuple(statuses), batch)
         with self._reading():
             try:
                 rows = self._execute(
-                    f"{SELECT}{condition} ORDER BY seq DESC LIMIT ?",
+                    f"{SELECT} WHERE TRUE{conditions} ORDER BY seq DESC LIMIT ?",
                     (*values, -1 if limit is None else limit),
                 ).fetchall()
             except UnicodeEncodeError:
                 return []  # the pattern is not valid UTF-8, but every id is
         return [job_of(row) for row in rows]
 
+    orders = tuple(WAYS)
+
+    def page(self, query: Query, after: str | None, limit: int) -> Page:
+        with self._reading():
+            try:
+                return read_page(self._execute, query, after, limit)
+            except UnicodeEncodeError:
+                return Page([], None)  # what is asked for is not valid UTF-8, but every id is
+
     def attempts(self, job_id: str) -> list[Attempt]:
         with self._reading():
             rows = self._execute(
-                "SELECT attempt.run, attempt.attempt, attempt.worker, attempt.started_at, ended_at,"
-                " ending, attempt.exit_code, attempt.reason"
-                " FROM job JOIN attempt USING (seq) WHERE job_id = ?"
-                " ORDER BY attempt.run, attempt.attempt",
+                f"{SELECT_ATTEMPTS} WHERE job_id = ? ORDER BY attempt.run, attempt.attempt",
                 (job_id,),
             ).fetchall()
-        return [attempt_of(*row) for row in rows]
+        return [attempt_of(*row[1:]) for row in rows]
+
+    def attempts_of(self, jobs: Sequence[Job]) -> dict[str, list[Attempt]]:
+        found: dict[str, list[Attempt]] = {job.job_id: [] for job in jobs}
+        ids = json.dumps([*found])
+        with self._reading():
+            rows = self._execute(
+                f"{SELECT_ATTEMPTS} WHERE job_id IN (SELECT value FROM json_each(?))"
+                " ORDER BY job.seq, attempt.run, attempt.attempt",
+                (ids,),
+            )
+            for job_id, *row in rows:
+                found[job_id].append(attempt_of(*row))
+        return found
+
+    def recent(self, since: float, limit: int) -> list[Job]:
+        found: dict[str, Job] = {}
+        with self._reading():
+            for which in (
+                "WHERE status = 'Started' ORDER BY started_at DESC",
+                "WHERE status = 'Queued' AND attempt > 0 ORDER BY seq",
+            ):
+                for row in self._execute(f"{SELECT} {which} LIMIT ?", (limit,)):
+                    job = job_of(row)
+                    found[job.job_id] = job
+            for settled_at, *row in self._execute(SELECT_ENDED):
+                if settled_at < since or len(found) >= limit:
+                    break
+                job = job_of(row)
+                found.setdefault(job.job_id, job)
+        return list(found.values())[:limit]
 
     def backlog(self, now: float, at_most: int) -> Backlog:
         with self._reading():
@@ -105,7 +141,9 @@ class SqliteReader:
             return Backlog(0, started, None, min(ready + delayed, at_most))
         return Backlog(min(ready + due, at_most), started, next_due)
 
-    def counts(self) -> Counts:
+    def counts(self, batch: str | None = None) -> Counts:
+        if batch is not None:
+            return self._counts_of(batch)
         with self._reading():
             total, ready, delayed, started, failed, cancelled = self._execute(
                 "SELECT (SELECT count(*) FROM job),"
@@ -124,6 +162,15 @@ class SqliteReader:
                 Status.CANCELLED: cancelled,
             }
         )
+
+    def _counts_of(self, batch: str) -> Counts:
+        by_status = dict.fromkeys(Status, 0)
+        with self._reading():
+            rows = self._execute(
+                "SELECT status, count(*) FROM job WHERE batch = ? GROUP BY status", (batch,)
+            )
+            by_status.update({Status(status): number for status, number in rows})
+        return Counts(by_status)
 
     def settlements(self, after: int, limit: int) -> list[Settlement]:
         with self._reading():
@@ -171,10 +218,3 @@ class SqliteReader:
     def _reading(self) -> Iterator[None]:
         with schema.readable_errors(self.path):
             yield
-
-
-def _glob(pattern: str) -> str:
-    """A glob as shells write it, in SQLite's words: `[!...]` is `[^...]`, a lone `[` is itself."""
-    return _SET.sub(
-        lambda found: f"[{'^' if found[1] else ''}{found[2]}" if found[2] else "[[]", pattern
-    )

@@ -21,13 +21,16 @@ from shoal.core.job import (
 from shoal.core.spec import spec_json, stored_spec
 from shoal.local.schema import DAMAGED_REMEDY
 
-RUN_COLUMNS = "run, priority, submitted_at, deliveries, spec"
+RUN_COLUMNS = "run, priority, submitted_at, deliveries, batch, spec"
 STATE_COLUMNS = (
     "status, attempt, failures, interruptions, not_before,"
     " worker, started_at, lease_until, finished_at, reason, exit_code"
 )
 COLUMNS = f"{RUN_COLUMNS}, {STATE_COLUMNS}"
 """Of the table `job`, in the order of the rows here; `job_id` comes before where it is needed."""
+
+ALL_COLUMNS = ", ".join(f"job.{name.strip()}" for name in COLUMNS.split(","))
+"""The same, where other tables have columns of these names."""
 
 FAR = 1e11
 """A time, in seconds since the epoch, that is none of ours: it lies in the year 5138."""
@@ -38,7 +41,15 @@ _STATUS_TEXTS = {Queued: "Queued", Started: "Started"}
 def run_row(job: Job) -> tuple[Any, ...]:
     """What a new run sets, in the order of RUN_COLUMNS."""
     spec = job.spec
-    return (job.run, spec.priority, job.submitted_at, "\n".join(job.deliveries), spec_json(spec))
+    names = "\n".join(job.deliveries)
+    return (
+        job.run,
+        spec.priority,
+        job.submitted_at,
+        names,
+        spec.batch or None,
+        spec_json(spec),
+    )
 
 
 def state_row(job: Job) -> tuple[Any, ...]:
@@ -92,8 +103,8 @@ def job_of(row: Sequence[Any]) -> Job:
 
 
 def _job_of(row: Sequence[Any]) -> Job:
-    run, _priority, submitted_at, deliveries, spec, status, attempt, failures = row[:8]
-    interruptions, not_before, worker, started_at, lease_until, finished_at = row[8:14]
+    run, _priority, submitted_at, deliveries, _batch, spec, status, attempt, failures = row[:9]
+    interruptions, not_before, worker, started_at, lease_until, finished_at = row[9:15]
     _check_numbers(run + attempt + failures + interruptions, submitted_at, not_before)
     state: Queued | Started | Finished
     if status == "Queued":
@@ -103,7 +114,7 @@ def _job_of(row: Sequence[Any]) -> Job:
         state = Started(Lease(worker, started_at, lease_until))
     else:
         _check_numbers(finished_at)
-        state = Finished(Status(status), _text(row[14]), row[15], finished_at)
+        state = Finished(Status(status), _text(row[15]), row[16], finished_at)
     counters = (attempt, failures, interruptions)
     names = tuple(deliveries.split("\n"))
     return Job(stored_spec(spec), names, run, *counters, submitted_at, state)

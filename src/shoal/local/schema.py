@@ -32,6 +32,7 @@ CREATE TABLE job(
     not_before REAL NOT NULL,       -- Queued: 0 is ready, else a time to wait for
     submitted_at REAL NOT NULL,
     deliveries TEXT NOT NULL,       -- a line each, the newest first
+    batch TEXT,                     -- NULL: it came alone
     worker TEXT,                    -- Started: the lease
     started_at REAL,
     lease_until REAL,
@@ -45,6 +46,9 @@ CREATE INDEX job_ready ON job(priority DESC, seq) WHERE status = 'Queued' AND no
 CREATE INDEX job_delayed ON job(not_before) WHERE status = 'Queued' AND not_before > 0;
 CREATE INDEX job_started ON job(lease_until) WHERE status = 'Started';
 CREATE INDEX job_unsuccessful ON job(status) WHERE status IN ('Failed', 'Cancelled');
+CREATE INDEX job_again ON job(seq) WHERE status = 'Queued' AND attempt > 0;
+-- Its entries never change, and those of a submission stand side by side.
+CREATE INDEX job_batch ON job(batch) WHERE batch IS NOT NULL;
 -- Attempts that ended. One that runs is on its job's row.
 CREATE TABLE attempt(
     seq INTEGER NOT NULL REFERENCES job(seq),
@@ -76,6 +80,16 @@ CREATE TABLE result(
     PRIMARY KEY (key, version)
 ) WITHOUT ROWID;
 CREATE TABLE flag(name TEXT PRIMARY KEY) WITHOUT ROWID;
+-- Small facts beside the jobs; of a pipeline, how far its jobs were passed on.
+CREATE TABLE note(
+    topic TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (topic, key)
+) WITHOUT ROWID;
+-- Batches of which one job was all that was wanted, and whether their other jobs are cancelled.
+CREATE TABLE stopped(batch TEXT PRIMARY KEY, reason TEXT NOT NULL, done INTEGER NOT NULL)
+    WITHOUT ROWID;
 -- For people: the table's attributes under the names users know.
 CREATE VIEW job_monitoring AS SELECT
     job_id, status AS Status,

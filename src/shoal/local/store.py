@@ -32,6 +32,7 @@ from shoal.core.lifecycle import (
     RetryAsked,
     Settle,
     StopAttempt,
+    StopBatch,
     Submitted,
     decide,
 )
@@ -60,15 +61,19 @@ CHANGES = 1_000
 TURN_STEP_S, TURN_TRIES = 10e-6, 5_000
 
 _INSERT = (
-    f"INSERT INTO job(job_id, {COLUMNS}) VALUES ({', '.join('?' * 17)})"
+    f"INSERT INTO job(job_id, {COLUMNS}) VALUES ({', '.join('?' * 18)})"
     " ON CONFLICT(job_id) DO NOTHING"
 )
 _GUARD = " WHERE job_id = ? AND status = ? AND run = ? AND attempt = ?"
-_UPDATE_RUN = f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 16)})" + _GUARD
+_UPDATE_RUN = f"UPDATE job SET ({COLUMNS}) = ({', '.join('?' * 17)})" + _GUARD
 _UPDATE_STATE = f"UPDATE job SET ({STATE_COLUMNS}) = ({', '.join('?' * 11)})" + _GUARD
 _RECORD = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SETTLE = (
     "INSERT INTO settlement(seq, run, status, reason, settled_at, spec) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_STOP = "INSERT INTO stopped VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET done = 0"
+_LIVE_OF_BATCH = (
+    "SELECT job_id FROM job WHERE batch = ? AND status IN ('Queued', 'Started') LIMIT ?"
 )
 _PROMOTE = (
     "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
@@ -106,6 +111,7 @@ class SqliteStore(SqliteReader):
                 f"{path} can't be opened for writing ({error.strerror})", "check its permissions"
             ) from error
         self._seqs: dict[str, int] = {}
+        self._stop_first: str | None = None
         if not synced:
             self._execute("PRAGMA synchronous = NORMAL")
 
@@ -152,8 +158,13 @@ class SqliteStore(SqliteReader):
     # --- a worker's calls -------------------------------------------------------------------
 
     def claim(self, worker: str, now: float, lease_s: float) -> Job | None:
-        with self._transaction():
-            return self._claim(worker, now, lease_s)
+        while True:
+            self._stop_first = None
+            with self._transaction():
+                job = self._claim(worker, now, lease_s)
+            if self._stop_first is None:
+                return job
+            self._finish_stop(self._stop_first, now)
 
     def renew(self, job: Job, now: float, lease_s: float) -> Job:
         with self._transaction():
@@ -164,12 +175,19 @@ class SqliteStore(SqliteReader):
     ) -> Job | None:
         decision = decide(job, Exited(job.token, outcome, backoff_s), now)
         next_job = None
+        assert isinstance(job.state, Started)
+        worker = job.state.lease.worker
+        self._stop_first = None
         with self._transaction():
             self._write(job, decision, now)
             if next_lease_s is not None:
-                assert isinstance(job.state, Started)
-                next_job = self._claim(job.state.lease.worker, now, next_lease_s)
+                next_job = self._claim(worker, now, next_lease_s)
         self._ring(decision)
+        for effect in decision.effects:
+            if isinstance(effect, StopBatch):
+                self._finish_stop(effect.batch, now)
+        if self._stop_first is not None and next_lease_s is not None:
+            return self.claim(worker, now, next_lease_s)
         return next_job
 
     def interrupt(self, job: Job, reason: str, now: float, limit: int, delay_s: float) -> None:
@@ -188,8 +206,30 @@ class SqliteStore(SqliteReader):
             if row is None:
                 return None
         job = job_of(row[2:])
+        if job.spec.stop_on_success and self._is_stopped(job.spec.batch):
+            self._stop_first = job.spec.batch
+            return None
         self._seqs = {job.job_id: row[0]}
         return self._write(job, decide(job, Claimed(worker, now + lease_s), now), now).job
+
+    # --- batches that have found what they looked for ---------------------------------------
+
+    def _is_stopped(self, batch: str) -> bool:
+        return bool(self._execute("SELECT 1 FROM stopped WHERE batch = ?", (batch,)).fetchone())
+
+    def _finish_stop(self, batch: str, now: float) -> None:
+        """Cancel what is left of a batch; whoever comes to it next does, if this is cut off."""
+        [(reason,)] = self.query("SELECT reason FROM stopped WHERE batch = ?", batch)
+        while True:
+            with self._transaction():
+                left = self._execute(_LIVE_OF_BATCH, (batch, CHANGES)).fetchall()
+                decisions = [self._apply(job_id, Cancelled(reason), now) for (job_id,) in left]
+                if not left:
+                    self._execute("UPDATE stopped SET done = 1 WHERE batch = ?", (batch,))
+            for decision in decisions:
+                self._ring(decision)
+            if not left:
+                return
 
     # --- a user's calls ---------------------------------------------------------------------
 
@@ -242,6 +282,8 @@ class SqliteStore(SqliteReader):
     # --- repair -----------------------------------------------------------------------------
 
     def reap(self, is_lost: Callable[[str], bool], now: float, limit: int) -> list[Job]:
+        for (batch,) in self.query("SELECT batch FROM stopped WHERE NOT done"):
+            self._finish_stop(batch, now)
         with self._reading():
             rows = self._execute(
                 f"{SELECT} WHERE status = 'Started' ORDER BY lease_until"
@@ -380,6 +422,8 @@ class SqliteStore(SqliteReader):
             for effect in decision.effects:
                 if isinstance(effect, Record):
                     self._execute(_RECORD, (self._seq(job.job_id), *attempt_row(effect.attempt)))
+                elif isinstance(effect, StopBatch):
+                    self._execute(_STOP, (effect.batch, effect.reason))
                 elif isinstance(effect, Settle):
                     self._execute(
                         _SETTLE,

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 
 from shoal.core.confirm import Outcome
-from shoal.core.errors import JobNotFound, NotAllowed, StaleToken
+from shoal.core.errors import JobNotFound, NotAllowed, SpecError, StaleToken
 from shoal.core.glob import matcher
 from shoal.core.job import Attempt, Job, Queued, Settlement, Started, Status
 from shoal.core.lifecycle import (
@@ -24,11 +24,12 @@ from shoal.core.lifecycle import (
     Renewed,
     RetryAsked,
     Settle,
+    StopBatch,
     Submitted,
     decide,
 )
 from shoal.core.spec import refused_json, spec_json
-from shoal.ports import Backlog, Counts, Submission, SubmitReport
+from shoal.ports import Backlog, Counts, Order, Page, Query, Submission, SubmitReport
 
 
 class MemoryStore:
@@ -40,6 +41,7 @@ class MemoryStore:
         self._attempts: dict[str, list[Attempt]] = {}
         self._settlements: list[Settlement] = []
         self._disarmed: dict[tuple[str, str], str | None] = {}  # key, version -> maker
+        self._stopped: dict[str, str] = {}  # batch -> why
         self._paused = False
 
     def close(self) -> None:
@@ -62,12 +64,13 @@ class MemoryStore:
 
     def claim(self, worker: str, now: float, lease_s: float) -> Job | None:
         with self._lock:
-            ready = [] if self._paused else self._ready(now)
-            if not ready:
-                return None
-            # `max` takes the first of equals, which is the oldest.
-            job = max(ready, key=lambda job: job.spec.priority)
-            return self._write(job, decide(job, Claimed(worker, now + lease_s), now), now)
+            while ready := [] if self._paused else self._ready(now):
+                # `max` takes the first of equals, which is the oldest.
+                job = max(ready, key=lambda job: job.spec.priority)
+                if not job.spec.stop_on_success or job.spec.batch not in self._stopped:
+                    return self._write(job, decide(job, Claimed(worker, now + lease_s), now), now)
+                self._report(job, Cancelled(self._stopped[job.spec.batch]), now)
+            return None
 
     def renew(self, job: Job, now: float, lease_s: float) -> Job:
         return self._report(job, Renewed(job.token, now + lease_s), now)
@@ -186,24 +189,68 @@ class MemoryStore:
             return self._jobs[job_id]
 
     def jobs(
-        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+        self,
+        pattern: str | None = None,
+        statuses: Sequence[Status] = (),
+        limit: int | None = None,
+        batch: str | None = None,
     ) -> list[Job]:
         matches = matcher("*" if pattern is None else pattern)
         with self._lock:
             found = [
                 job
                 for job in reversed(self._jobs.values())
-                if (not statuses or job.status in statuses) and matches(job.job_id)
+                if (not statuses or job.status in statuses)
+                and (batch is None or job.spec.batch == batch != "")
+                and matches(job.job_id)
             ]
         return found[:limit]
+
+    orders = tuple(Order)
+
+    def page(self, query: Query, after: str | None, limit: int) -> Page:
+        found = self.jobs(query.pattern, query.statuses, None, query.batch)
+        match query.order:
+            case Order.OLDEST:
+                found.reverse()
+            case Order.NAME:
+                found.sort(key=lambda job: job.job_id)
+            case Order.NAME_BACKWARDS:
+                found.sort(key=lambda job: job.job_id, reverse=True)
+            case Order.ENDED:
+                ended = {line.job_id: line.cursor for line in self._settlements}
+                found = [job for job in found if job.status.is_final]
+                found.sort(key=lambda job: -ended[job.job_id])
+        begin = 0
+        if after is not None:
+            names = [job.job_id for job in found]
+            if after not in names:
+                raise SpecError(f"{after!r} is no place in this list", "begin with its first page")
+            begin = names.index(after) + 1
+        jobs = found[begin : begin + limit]
+        return Page(jobs, jobs[-1].job_id if begin + limit < len(found) else None)
 
     def attempts(self, job_id: str) -> list[Attempt]:
         with self._lock:
             return list(self._attempts.get(job_id, ()))
 
-    def counts(self) -> Counts:
+    def attempts_of(self, jobs: Sequence[Job]) -> dict[str, list[Attempt]]:
+        return {job.job_id: self.attempts(job.job_id) for job in jobs}
+
+    def recent(self, since: float, limit: int) -> list[Job]:
+        with self._lock:
+            found = self.jobs(statuses=[Status.STARTED])
+            found += [job for job in reversed(self.jobs(statuses=[Status.QUEUED])) if job.attempt]
+            found += [
+                self._jobs[line.job_id]
+                for line in reversed(self._settlements)
+                if line.job_id is not None and line.settled_at >= since
+            ]
+        return list({job.job_id: job for job in found}.values())[:limit]
+
+    def counts(self, batch: str | None = None) -> Counts:
         by_status = dict.fromkeys(Status, 0)
-        for job in self.jobs():
+        for job in self.jobs(batch=batch):
             by_status[job.status] += 1
         return Counts(by_status)
 
@@ -239,6 +286,11 @@ class MemoryStore:
             elif isinstance(effect, Settle):
                 text = spec_json(effect.spec)
                 self._settled(job.job_id, effect.run, effect.status, effect.reason, now, text)
+            elif isinstance(effect, StopBatch):
+                self._stopped[effect.batch] = effect.reason
+                for left in self.jobs(batch=effect.batch):
+                    if not left.status.is_final:
+                        self._report(left, Cancelled(effect.reason), now)
         return job
 
     def _check_unchanged(self, old: Job) -> None:
