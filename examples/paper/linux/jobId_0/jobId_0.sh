@@ -1,0 +1,2 @@
+#!/bin/sh
+cp jobId_0.input jobId_0.output

@@ -1,0 +1,1 @@
+"""The examples: what their READMEs say is done, and what comes out makes sense."""
