@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shoal.client import Client, connect
+    from shoal.core.errors import ShoalError
     from shoal.core.job import Job, Status
     from shoal.core.spec import JobSpec
 
 __version__ = "0.1.0"
-__all__ = ["Client", "Job", "JobSpec", "Status", "__version__", "connect"]
+__all__ = ["Client", "Job", "JobSpec", "ShoalError", "Status", "__version__", "connect"]
 
 _HOMES = {
     "Client": "shoal.client",
@@ -18,6 +19,7 @@ _HOMES = {
     "Job": "shoal.core.job",
     "Status": "shoal.core.job",
     "JobSpec": "shoal.core.spec",
+    "ShoalError": "shoal.core.errors",
 }
 
 

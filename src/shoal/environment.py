@@ -119,6 +119,10 @@ def configuration(name: str | None = None) -> Configuration:
     layout, loaded = find_local(name)
     values = msgspec.structs.asdict(loaded.settings)
     settings = {of: (value, loaded.sources[of]) for of, value in values.items()}
+    if loaded.settings.next is not None:
+        _, source = settings.pop("next")
+        parts = msgspec.structs.asdict(loaded.settings.next)
+        settings |= {f"next.{name}": (part, source) for name, part in parts.items()}
     return Configuration(str(layout.root), str(layout.settings), settings)
 
 

@@ -23,6 +23,23 @@ FILE_NAME = "shoal.toml"
 PREFIX = "SHOAL_"
 
 
+class Next(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the results of Successful jobs go on: they become job folders there.
+
+    Args:
+        environment: a folder, relative to this environment's; or `aws:STACK[@REGION]`.
+        executable: the file that is put in last and started there; relative to the folder of
+            the settings file.
+        files: globs over the paths of a job folder's files: these are passed on.
+    """
+
+    environment: Annotated[str, msgspec.Meta(min_length=1)]
+    executable: Annotated[str, msgspec.Meta(min_length=1)]
+    files: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(min_length=1)
+    ] = ("*",)
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set for an environment. Times in seconds.
 
@@ -55,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     backoff_max_s: Positive = 60.0
     max_interruptions: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 20
     upload_quiet_s: Positive = 1.0
+    next: Next | None = None
 
     @property
     def worker_limit(self) -> int:
@@ -82,7 +100,8 @@ def load(file: Path, variables: Mapping[str, str], flags: Mapping[str, object]) 
 
     Args:
         file: the settings file; it may be missing.
-        variables: environment variables, of which `SHOAL_<NAME>` count.
+        variables: environment variables, of which `SHOAL_<NAME>` count; `next` has none, as one
+            would reach every environment of a pipeline.
         flags: values from the command line; None is not given.
 
     Raises:
@@ -93,7 +112,7 @@ def load(file: Path, variables: Mapping[str, str], flags: Mapping[str, object]) 
     from_variables = {
         name: _plain(name, variables[PREFIX + name.upper()])
         for name in NAMES
-        if PREFIX + name.upper() in variables
+        if name != "next" and PREFIX + name.upper() in variables
     }
     given = {name: value for name, value in flags.items() if value is not None}
     for source, found in (
@@ -132,7 +151,7 @@ def _check(source: str, name: str, value: object) -> None:
     try:
         msgspec.convert({name: value}, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(
-            f"{source}: {name} can't be {value!r} ({error})",
-            "'shoal config' shows what is in force",
-        ) from None
+        remedy = "'shoal config' shows what is in force"
+        if name == "next":
+            remedy = f"[next] has {', '.join(Next.__struct_fields__)}"
+        raise SettingsError(f"{source}: {name} can't be {value!r} ({error})", remedy) from None

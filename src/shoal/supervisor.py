@@ -84,8 +84,13 @@ class Supervisor:
         self._looked_at = 0.0
         self._idle_since: dict[str, float] = {}
 
-    def run(self, *, until_idle: bool) -> None:
-        """Supervise until asked to leave; or, when `until_idle`, until all is done and gone."""
+    def run(self, *, until_idle: bool, is_done: Callable[[], bool] = lambda: True) -> None:
+        """Supervise until asked to leave.
+
+        Args:
+            until_idle: return when all is done, and all workers are gone.
+            is_done: whether what goes on beside it is done, too; who makes it so wakes this up.
+        """
         while not self._attention.draining:
             now = self._clock.now()
             try:
@@ -98,7 +103,8 @@ class Supervisor:
                 self._attention.wait(TROUBLE_S)
                 continue
             due = self._watch.next_look()
-            if until_idle and glance.backlog.is_empty and not glance.workers and due is None:
+            is_idle = glance.backlog.is_empty and not glance.workers and due is None
+            if until_idle and is_idle and is_done():
                 return
             self._attention.wait(self._wait_s(glance, due, now))
 

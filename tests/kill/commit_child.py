@@ -31,7 +31,7 @@ from shoal.ports import Submission
 LEASE_S = 60.0
 LIMIT = 100
 CONFIRMED, FAILED = Outcome(True, "confirmed", 0), Outcome(False, "exit code 1", 1)
-TABLES = ("job", "attempt", "settlement", "result", "flag")
+TABLES = ("job", "attempt", "settlement", "result", "flag", "stopped")
 
 
 Say = Callable[[object], None]
@@ -67,7 +67,10 @@ def submission(
     return Submission(spec, f"{name}-{delivery}")
 
 
-CHUNK = 10
+HUNT = [f"hunt-{number}" for number in range(5)]
+"""Jobs of which the first that is successful ends the search."""
+
+CHUNK, CHANGES = 10, 2
 LEAST = [f"least-{number}" for number in range(CHUNK)]
 FIRST = [
     *(submission("a"), submission("b", retry=1), submission("c"), submission("d")),
@@ -133,6 +136,16 @@ def live_through(store: SqliteStore) -> Iterator[list[object]]:
     yield [["settled", name, 1, "Cancelled"] for name in LEAST[:3]]
     assert len(store.retry_many(LEAST[:2], 28.0)) == 2
     yield [["job", name, 2] for name in LEAST[:2]]
+    specs = [
+        JobSpec(name, commands=("true",), priority=1, batch="hunt", stop_on_success=True)
+        for name in HUNT
+    ]
+    store.submit([Submission(spec, spec.job_id) for spec in specs], 29.0)
+    yield [["job", name, 1] for name in HUNT]
+    claim(30.0)
+    winner = claim(31.0)
+    store.settle(winner, CONFIRMED, 32.0, 0.0, LEASE_S)
+    yield [["settled", HUNT[1], 1, "Successful"], ["settled", HUNT[0], 1, "Cancelled"]]
 
 
 def live(folder: Path, side: str, fatal: int) -> None:
@@ -150,7 +163,8 @@ def live(folder: Path, side: str, fatal: int) -> None:
 
 def main() -> None:
     folder, side = sys.argv[1:]
-    store_module.CHUNK = CHUNK  # so that calls about many jobs are of several commits
+    # So that calls about many jobs are of several commits.
+    store_module.CHUNK, store_module.CHANGES = CHUNK, CHANGES
     for fatal in itertools.count():
         child = os.fork()
         if child == 0:

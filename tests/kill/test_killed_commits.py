@@ -15,7 +15,7 @@ from shoal.local.store import SqliteStore
 
 from . import commit_child
 from .audit import finish_all, opened, read_consistent
-from .commit_child import FIRST, TABLES
+from .commit_child import FIRST, HUNT, TABLES
 
 LATER = 1_000.0
 
@@ -53,6 +53,10 @@ def test_a_kill_beside_any_commit_leaves_all_of_it_or_nothing(tmp_path: Path, si
         finished = finish_all(database)
         assert {spec.job_id for spec, _ in FIRST} <= finished.jobs.keys()
         check_promises(database, promises)
+        hunted = [name for name in HUNT if name in finished.jobs]
+        ends = [finished.jobs[name].status for name in hunted]
+        assert ends.count("Successful") == bool(hunted)
+        assert ends.count("Cancelled") == len(hunted) - bool(hunted)
 
 
 def check_promises(database: Path, promises: list[list[Any]]) -> None:

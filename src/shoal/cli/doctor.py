@@ -43,11 +43,12 @@ def command(environment: str | None, as_json: bool, fix: bool) -> None:
 def _examine(environment: str | None, *, as_json: bool, fix: bool) -> bool:
     from shoal.core.errors import StoreDamaged
     from shoal.environment import open_environment
+    from shoal.pipeline.ledger import findings as pipeline_findings
 
     opened = open_environment(environment)
     try:
         doctor = opened.doctor()
-        findings = list(doctor.examine())
+        findings = [*doctor.examine(), *pipeline_findings(opened)]
         fixed = []
         for finding in findings if fix else ():
             if finding.code == "damaged":

@@ -32,6 +32,13 @@ DRAIN_EVERY_S = 0.5
     help="A file with this ending starts a job.  [default: .sh]",
 )
 @click.option("--retry", type=int, metavar="N", help="Retries of jobs that come as folders.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="P",
+    help="Serve the dashboard on this port.  [default: any that is free]",
+)
+@click.option("--no-web", is_flag=True, help="Serve no dashboard.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def command(
     folder: Path | None,
@@ -40,6 +47,8 @@ def command(
     until_idle: bool,
     trigger_suffix: tuple[str, ...],
     retry: int | None,
+    port: int | None,
+    no_web: bool,
     quiet: bool,
 ) -> None:
     """Watch FOLDER: take in job folders, start workers, requeue what was interrupted.
@@ -47,6 +56,9 @@ def command(
     Put inputs and then an executable (a file ending in .sh) in a folder of their own below
     FOLDER; results appear beside them. Ctrl-C lets the running jobs finish and starts no more;
     Ctrl-C again leaves them to themselves. Workers don't need this process to go on.
+
+    The dashboard is at the printed address, for whoever has it, on this machine only. With
+    --until-idle there is none unless --port asks for it.
     """
     import logging
 
@@ -61,15 +73,25 @@ def command(
         "retry": retry,
     }
     report: Callable[[str], None] = (lambda text: None) if quiet else say
+    if port is not None and no_web:
+        raise click.UsageError("--port and --no-web contradict each other.")
+    if port is not None and quiet:
+        raise click.UsageError("With --quiet nobody would learn the dashboard's address.")
+    if port is None and not (no_web or until_idle or quiet):
+        port = 0
     opened = open_local(name, create=True, flags=flags)
     try:
-        run_supervisor(opened, until_idle=until_idle, report=report)
+        run_supervisor(opened, until_idle=until_idle, report=report, port=port)
     finally:
         opened.close()
 
 
 def run_supervisor(
-    opened: LocalEnvironment, *, until_idle: bool, report: Callable[[str], None]
+    opened: LocalEnvironment,
+    *,
+    until_idle: bool,
+    report: Callable[[str], None],
+    port: int | None = None,
 ) -> None:
     """Supervise an environment in this process.
 
@@ -77,22 +99,35 @@ def run_supervisor(
         opened: the environment.
         until_idle: return when all is done.
         report: takes what to tell a person, a line each.
+        port: of the dashboard; 0 is any that is free, None serves none.
 
     Raises:
         EnvironmentBusy: another supervisor does.
+        SettingsError: the port is taken.
+        ShoalError: what is Successful could not be passed on to the next environment.
     """
     import os
+    from contextlib import nullcontext
 
+    from shoal.cli.door import Door
     from shoal.job_folder import problem_with
     from shoal.local.attention import SignalAttention
     from shoal.local.bells import SUPERVISOR
     from shoal.local.clock import SystemClock
     from shoal.local.fleet import supervisor_lock
     from shoal.local.watch import FolderWatch
+    from shoal.pipeline.background import passing_on
+    from shoal.pipeline.route import declared_route
     from shoal.supervisor import Supervisor
 
     settings = opened.settings
-    with supervisor_lock(opened.layout), opened.bells.hang(SUPERVISOR, "main") as bell:
+    route = declared_route(opened.name)
+    with (
+        supervisor_lock(opened.layout),
+        opened.bells.hang(SUPERVISOR, "main") as bell,
+        passing_on(opened, route, report) as is_done,
+        nullcontext() if port is None else Door(opened.name, port) as door,
+    ):
         watch = FolderWatch(str(opened.layout.root), settings.intake_rules, settings.upload_quiet_s)
         attention = SignalAttention(opened.bells, "supervisor", bell, (watch,))
         supervisor = Supervisor(
@@ -109,8 +144,11 @@ def run_supervisor(
         report(
             f"watching {opened.layout.root} for files ending in {suffixes},"
             f" up to {settings.worker_limit} workers"
+            + (f", passing on to {route.environment}" if route is not None else "")
         )
-        supervisor.run(until_idle=until_idle)
+        if door is not None:
+            report(f"the dashboard: {door.url}")
+        supervisor.run(until_idle=until_idle, is_done=is_done)
         if attention.draining:
             _drain(opened, attention, report)
         elif until_idle:

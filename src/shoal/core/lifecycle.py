@@ -185,8 +185,7 @@ def _settle(job: Job, event: Exited, now: float) -> Decision:
         ended = _finish(job, Status.SUCCESSFUL, reason, code, now, record)
         if not job.spec.stop_on_success:
             return ended
-        found = f"job {job.job_id!r} of batch {job.spec.batch!r} was successful"
-        return Decision(ended.job, (*ended.effects, StopBatch(job.spec.batch, found)))
+        return Decision(ended.job, (*ended.effects, stop_batch(job.spec)))
     record = _record(job, Ending.FAILED, code, reason, now)
     failures = job.failures + 1
     if failures <= job.spec.retry and outcome.retry_helps:
@@ -325,6 +324,11 @@ def _not_allowed(job: Job | None, event: Event) -> NotAllowed:
 
 
 # --- pieces -------------------------------------------------------------------------------------
+
+
+def stop_batch(spec: JobSpec) -> StopBatch:
+    """What the success of a job with `stop_on_success` leads to."""
+    return StopBatch(spec.batch, f"job {spec.job_id!r} of batch {spec.batch!r} was successful")
 
 
 def _new_run(spec: JobSpec, deliveries: tuple[str, ...], run: int, now: float) -> Job:

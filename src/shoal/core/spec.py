@@ -307,7 +307,7 @@ def _check_environment(spec: JobSpec) -> None:
             )
 
 
-_KEYS_HELP = "the keys of a job and their types are in docs/cli.md"
+_KEYS_HELP = "the keys of a job and their types are in docs/reference/job.md"
 
 
 def _explain(text: str | bytes, error: Exception) -> SpecError:

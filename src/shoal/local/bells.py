@@ -32,7 +32,7 @@ class Bell:
         self._path = path
         self._unheard: int | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(exist_ok=True)  # an environment that is gone stays gone
             path.unlink(missing_ok=True)
             os.mkfifo(path, 0o600)
             # Opened for writing too, so that the pipe never reports end-of-file between ringers.

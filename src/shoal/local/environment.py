@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shoal.core.intake import IntakeRules
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from shoal.local.doctor import LocalDoctor
     from shoal.local.folders import LocalFolders
     from shoal.local.logs import LocalLogs
+    from shoal.local.notes import SqliteNotes
 
 LOOK_EVERY_S = 2.0
 """How often a waiting client looks although no bell rang."""
@@ -61,6 +62,12 @@ class LocalEnvironment:
         return LocalLogs(self.layout)
 
     @property
+    def notes(self) -> SqliteNotes:
+        from shoal.local.notes import SqliteNotes
+
+        return SqliteNotes(self.layout)
+
+    @property
     def lag_s(self) -> float:
         """Its lists are exact."""
         return 0.0
@@ -82,6 +89,12 @@ class LocalEnvironment:
         from shoal.local.doctor import LocalDoctor
 
         return LocalDoctor(self.layout, self.settings, self.store, self.bucket, self.fleet)
+
+    def again(self) -> LocalEnvironment:
+        """The same with a store of its own, for another thread."""
+        bells = Bells(self.layout.bells)
+        store = SqliteStore(self.layout.database, bells, create=False)
+        return replace(self, bells=bells, store=store)
 
     def close(self) -> None:
         self.store.close()
