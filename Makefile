@@ -26,7 +26,7 @@ demo: $(READY)  ## the whole story in a minute, on this machine
 test: check  ## lint, types, import layers, templates, and all tests
 	$(BIN)/python -m pytest -n 4
 
-check: $(READY) lint-infra  ## formatting, lint, types, import layers, templates
+check: $(READY) lint-infra site  ## formatting, lint, types, import layers, templates, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -57,7 +57,10 @@ bundle: $(READY)  ## what Lambda runs, in build/functions: for other tools than 
 docs: $(READY)  ## generate the parts of docs/ that come from the code
 	$(BIN)/python docs/generate.py
 
-clean:  ## remove what the above made
-	rm -rf $(VENV) $(CHECKOV) build bench/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+site: $(READY)  ## the documentation as a site, in build/site; a broken link is an error
+	@$(BIN)/zensical build --clean --strict
 
-.PHONY: help demo test check lint-infra format bench bundle docs clean
+clean:  ## remove what the above made
+	rm -rf $(VENV) $(CHECKOV) build bench/.venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache
+
+.PHONY: help demo test check lint-infra format bench bundle docs site clean

@@ -4,16 +4,24 @@ The tests run it with `--check`, so that what the docs say of the code stays tru
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 import click
 import msgspec
 
-from shoal.cli.main import VERBS, cli
+from shoal.cli.main import (
+    EXIT_BAD_INPUT,
+    EXIT_INTERRUPTED,
+    EXIT_UNSUCCESSFUL,
+    EXIT_UNUSABLE,
+    VERBS,
+    cli,
+)
 from shoal.core.lifecycle import state_diagram, transition_table
 from shoal.core.spec import JobSpec
-from shoal.settings import Settings
+from shoal.settings import Next, Settings
 
 DOCS = Path(__file__).parent
 
@@ -26,29 +34,55 @@ def main() -> None:
     stale = [
         file
         for file, parts in {
-            "architecture.md": {
-                "diagram": f"```mermaid\n{state_diagram()}```\n",
+            "explanation/architecture.md": {
+                "diagram": _diagram(),
                 "table": transition_table(),
             },
-            "cli.md": {"verbs": _verbs(), "settings": _settings(), "job": _job()},
+            "reference/cli.md": {"verbs": _verbs()},
+            "reference/exit-codes.md": {"codes": _codes()},
+            "reference/job.md": {"job": _table("key", JobSpec)},
+            "reference/settings.md": {
+                "settings": _table("setting", Settings, leave_out="next"),
+                "next": _table("key", Next),
+            },
         }.items()
-        if _write(DOCS / file, parts, check=check)
+        if _put_parts(DOCS / file, parts, check=check)
     ]
+    if _write(schema := DOCS / "reference/job.schema.json", _schema(), check=check):
+        stale.append(schema.name)
     if check and stale:
         sys.exit(f"out of date: {', '.join(stale)}; run 'make docs'")
 
 
-def _write(file: Path, parts: dict[str, str], *, check: bool) -> bool:
+def _put_parts(file: Path, parts: dict[str, str], *, check: bool) -> bool:
     """Put each part between its markers; whether that changed the file."""
-    before = text = file.read_text()
+    text = file.read_text()
     for name, part in parts.items():
         start, end = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
         head, _, rest = text.partition(start)
         _, _, tail = rest.partition(end)
         text = f"{head}{start}\n{part}\n{end}{tail}"
-    if text != before and not check:
+    return _write(file, text, check=check)
+
+
+def _write(file: Path, text: str, *, check: bool) -> bool:
+    changed = not file.exists() or file.read_text() != text
+    if changed and not check:
         file.write_text(text)
-    return text != before
+    return changed
+
+
+def _diagram() -> str:
+    """The state diagram without what leaves a state as it is; one arrow for each way."""
+    head, *arrows = state_diagram().splitlines()
+    events: dict[str, list[str]] = {}
+    for arrow in arrows:
+        way, _, event = arrow.partition(": ")
+        start, _, end = way.strip().partition(" --> ")
+        if start != end and event:
+            events.setdefault(way, []).append(event)
+    lines = [f"{way}: {', '.join(names)}" for way, names in events.items()]
+    return "\n".join(["```mermaid", head, "    direction LR", *lines, "```"]) + "\n"
 
 
 def _verbs() -> str:
@@ -59,25 +93,45 @@ def _verbs() -> str:
         assert command is not None
         help_text = command.get_help(click.Context(command, context, info_name=verb))
         lines = [line.rstrip() for line in help_text.splitlines()]
-        sections.append(f"### shoal {verb}\n\n```text\n" + "\n".join(lines) + "\n```\n")
+        sections.append(f"## shoal {verb}\n\n```text\n" + "\n".join(lines) + "\n```\n")
     return "\n".join(sections)
 
 
-def _settings() -> str:
-    defaults = msgspec.structs.asdict(Settings())
-    rows = [
-        f"| `{name}` | `{_toml(value)}` | {_argument(Settings, name)} |"
-        for name, value in defaults.items()
-    ]
-    return "| setting | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+def _codes() -> str:
+    meanings = {
+        0: "done",
+        EXIT_UNSUCCESSFUL: "a job was not successful (`wait`), something is wrong (`doctor`,"
+        " `demo`), or a stack failed or stayed (`deploy`, `destroy`)",
+        EXIT_BAD_INPUT: "bad usage or bad input; nothing was changed",
+        EXIT_UNUSABLE: "the environment can't be used as it is; the message says what helps",
+        EXIT_INTERRUPTED: "interrupted by Ctrl-C",
+    }
+    rows = [f"| {code} | {meaning} |" for code, meaning in meanings.items()]
+    return "| code | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
-def _job() -> str:
+def _schema() -> str:
+    """A JSON Schema of the job, for editors and other programs; numbers may be texts, too."""
+    schema = msgspec.json.schema(JobSpec)
+    job = schema["$defs"]["JobSpec"]
+    job["description"] = "A job of Shoal."
+    for name, key in job["properties"].items():
+        key["description"] = _argument(JobSpec, name)
+        for kind in (key, *key.get("anyOf", ())):
+            if kind.get("type") in ("integer", "number"):
+                kind["type"] = [kind["type"], "string"]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Job"}
+    return json.dumps({**head, **schema}, indent=2) + "\n"
+
+
+def _table(what: str, owner: type[msgspec.Struct], *, leave_out: str = "") -> str:
+    """The fields of a struct: name, default, and what its docstring says of each."""
     rows = []
-    for field in msgspec.structs.fields(JobSpec):
-        default = "required" if field.required else f"`{_default(field)}`"
-        rows.append(f"| `{field.name}` | {default} | {_argument(JobSpec, field.name)} |")
-    return "| key | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+    for field in msgspec.structs.fields(owner):
+        if field.name != leave_out:
+            default = "required" if field.required else f"`{_default(field)}`"
+            rows.append(f"| `{field.name}` | {default} | {_argument(owner, field.name)} |")
+    return f"| {what} | default | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
@@ -97,10 +151,6 @@ def _argument(owner: type, name: str) -> str:
             break
         said.append(line.strip())
     return " ".join(said)
-
-
-def _toml(value: object) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Least privilege: what the roles of the templates allow, against the code and docs/aws.md."""
+"""Least privilege: what the roles of the templates allow, against the code and the documents."""
 
 from __future__ import annotations
 
@@ -154,15 +154,15 @@ def test_workers_have_their_logs_and_their_bucket_only(part: str) -> None:
     assert rest == (logs | bucket if part == "fleet" else logs)
 
 
-# --- docs/aws.md ---------------------------------------------------------------------------------
+# --- docs/reference/aws-rights.md ----------------------------------------------------------------
 
 
 def documented(part: str, what: str) -> dict[str, tuple[set[str], set[str]]]:
-    """A table of docs/aws.md: by name, the shared policies and the actions it lists."""
-    text = (ROOT / "docs/aws.md").read_text()
+    """A table of the page of rights: by name, the shared policies and the actions it lists."""
+    text = (ROOT / "docs/reference/aws-rights.md").read_text()
     _, _, rest = text.partition(f"<!-- {what}: {part} -->")
     table, end, _ = rest.partition("<!-- end -->")
-    assert end, f"docs/aws.md has no table {what}: {part}"
+    assert end, f"there is no table {what}: {part}"
     found: dict[str, tuple[set[str], set[str]]] = {}
     for row in re.findall(r"^\| `(\w+)` \| (.*?) \| ", table, re.MULTILINE):
         name, cell = row
@@ -175,13 +175,13 @@ def documented(part: str, what: str) -> dict[str, tuple[set[str], set[str]]]:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_the_documents_list_the_actions_of_each_role(part: str) -> None:
-    """docs/aws.md names exactly the actions and shared policies of each role."""
+    """The page of rights names exactly the actions and shared policies of each role."""
     wanted = {name: (set(shared), actions(own)) for name, (shared, own) in roles(part).items()}
     assert documented(part, "roles") == wanted
 
 
 def test_the_documents_list_the_actions_of_the_shared_policies() -> None:
-    """docs/aws.md names exactly the actions of each policy that several roles have."""
+    """The page of rights names exactly the actions of each policy that several roles have."""
     wanted: dict[str, tuple[set[str], set[str]]] = {
         name: (set(), actions(own)) for name, own in shared_policies("scheduler").items()
     }

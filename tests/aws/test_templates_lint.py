@@ -116,7 +116,7 @@ def test_no_path_ends_with_the_worker_alive() -> None:
 
 def test_the_architecture_page_shows_the_state_machine() -> None:
     """Its diagram has the machine's states and ways, and no others."""
-    text = (ROOT / "docs/architecture.md").read_text()
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
     _, _, text = text.partition("## The AWS environment")
     drawn = set(re.findall(r"^    (\S+) --> ([^\s:]+)", text, re.MULTILINE))
     ways = {(name, target) for name, state in states().items() for target in next_states(state)}
