@@ -85,6 +85,57 @@ def bulk(folder: Path, jobs: int) -> list[Figure]:
     return figures
 
 
+PAGES = {
+    "overview": "/",
+    "its figures": "/now",
+    "table": "/jobs",
+    "table, by name": "/jobs?order=name",
+    "a rare name": "/jobs?q=*77777*",
+    "a name that is not there": "/jobs?q=*nobody*",
+    "what failed": "/jobs?status=Failed",
+    "one job": "/job?id=job-4711",
+    "workers": "/workers",
+    "timeline": "/workers/timeline",
+}
+
+
+def pages(folder: Path, jobs: int) -> list[Figure]:
+    """How long the dashboard takes to answer, beside the jobs that `bulk` has left."""
+    import httpx
+
+    words = ["ui", "-e", str(folder / "bulk"), "--no-open"]
+    with (
+        subprocess.Popen(
+            [str(Path(sys.executable).with_name("shoal")), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as server,
+        httpx.Client(follow_redirects=True, timeout=30.0) as browser,
+    ):
+        assert server.stdout is not None
+        base = httpx.URL(server.stdout.readline().strip())
+        browser.get(base).raise_for_status()
+        slowest = {}
+        for name, path in PAGES.items():
+            times = []
+            for _ in range(10):
+                started = time.perf_counter()
+                browser.get(base.join(path)).raise_for_status()
+                times.append(1000 * (time.perf_counter() - started))
+            slowest[name] = times
+        server.terminate()
+    every = [ms for times in slowest.values() for ms in times]
+    worst = max(slowest, key=lambda name: max(slowest[name]))
+    return [
+        Figure(
+            f"a page of the dashboard beside {jobs:,} jobs",
+            f"{_spread_ms(every)}, the slowest: {worst}",
+            "< 100 ms",
+        )
+    ]
+
+
 def bulk_file(folder: Path, jobs: int) -> list[Figure]:
     """Submit a file of jobs by the command line, with the memory it takes."""
     import resource

@@ -35,7 +35,7 @@ def main() -> None:
 def _print_figures(jobs: int) -> None:
     measures: tuple[Callable[[Path], list[Figure]], ...] = (
         figures.latency,
-        lambda folder: figures.bulk(folder, jobs),
+        lambda folder: [*figures.bulk(folder, jobs), *figures.pages(folder, jobs)],
         lambda folder: figures.bulk_file(folder, min(jobs, 300_000)),
         lambda _: figures.startup(),
         figures.small_status,

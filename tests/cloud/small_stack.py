@@ -64,6 +64,7 @@ def scheduler_template(emulator: Emulator) -> dict[str, Any]:
             ["job_id"],
             {
                 "by-listing": (("listing", "S"), ("place", "N")),
+                "by-batch": (("member_of", "S"), ("place", "N")),
                 "by-turn": (("waiting", "S"), ("turn", "S")),
                 "by-unsent": (("unsent_in", "S"),),
             },
@@ -122,3 +123,11 @@ def create(emulator: Emulator, name: str, body: dict[str, Any], **parameters: st
     )
     waiter = cloudformation.get_waiter("stack_create_complete")
     waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+
+def stand(emulator: Emulator) -> None:
+    """Have both stacks; tests of several modules share them."""
+    known = emulator.client("cloudformation").describe_stacks()["Stacks"]
+    if FLEET not in {stack["StackName"] for stack in known}:
+        create(emulator, SCHEDULER, scheduler_template(emulator))
+        create(emulator, FLEET, fleet_template(emulator), Retry="3")

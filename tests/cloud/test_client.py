@@ -26,7 +26,7 @@ from shoal.core.errors import BucketError, EnvironmentMissing, SpecError
 from shoal.core.job import Job
 
 from .emulator import Emulator
-from .small_stack import FLEET, SCHEDULER, create, fleet_template, scheduler_template
+from .small_stack import FLEET, SCHEDULER, create, fleet_template, stand
 
 SUCCESS = Outcome(True, "", 0)
 
@@ -34,8 +34,7 @@ SUCCESS = Outcome(True, "", 0)
 @pytest.fixture(scope="module")
 def stacks(emulator: Emulator) -> Emulator:
     """A scheduler stack and a fleet of it."""
-    create(emulator, SCHEDULER, scheduler_template(emulator))
-    create(emulator, FLEET, fleet_template(emulator), Retry="3")
+    stand(emulator)
     return emulator
 
 

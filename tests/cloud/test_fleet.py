@@ -50,6 +50,7 @@ def test_job_folders_run_on_a_fleet(fleet: Watched, capsys: pytest.CaptureFixtur
     job_ids = {f"jobs/{number}/run.sh" for number in range(JOBS)}
     assert {job["job_id"] for job in fleet.drain_jobs("-finished")} == job_ids
     assert fleet.drain_jobs("-failed") == []
+    assert {item["batch"]["S"] for item in fleet.items()} == {"jobs"}
     assert [again for again in fleet.attempts() if '"successful"' not in again] == []
     assert fleet.machines.capacity(fleet.stacks.group) == 0
     workers = Counter(command.machine.instance_id for command in fleet.machines.sent())

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+import shoal
 from shoal.aws import names
 
 from .emulator import Emulator
 from .machines import Machines
-from .stacks import Deployed, deploy
+from .stacks import Deployed, as_user, deploy
 from .watching import PARAMETERS, Watched
 
 WAITS_FOR_FILE = "while ! test -e {go}; do sleep 0.1; done; echo done"
@@ -241,3 +242,51 @@ def test_a_message_may_come_twice(fleet: Watched) -> None:
     assert len(fleet.machines.sent()) == 2
     finished = [job["job_id"] for job in fleet.drain_jobs("-finished")]
     assert sorted(finished) == ["again", "behind"]
+
+
+# --- a search that is over ------------------------------------------------------------------------
+
+
+def test_the_first_success_ends_a_batch(fleet: Watched, go: Any) -> None:
+    """The rest is cancelled, whether it runs, waits or comes later; then the fleet goes to none."""
+    command = '[ "$SHOAL_JOB_ID" = "hunt 1" ] || exec sleep 4321\n' + WAITS_FOR_FILE.format(go=go)
+    fields = {"commands": [command], "batch": "hunt", "stop_on_success": True}
+    ids = [f"hunt {number}" for number in range(12)]
+    running, waiting, late = ids[:2], ids[2:10], ids[10:]
+    before = len(fleet.settlements())
+
+    def run_commands() -> int:
+        return sum(command.status == "InProgress" for command in fleet.machines.sent())
+
+    with as_user(fleet.stacks.emulator), shoal.connect(fleet.stacks.environment) as client:
+        client.submit(*({"job_id": job_id, **fields} for job_id in running))
+        fleet.until(lambda: run_commands() == 2, 60, "two run")
+        client.submit(*({"job_id": job_id, **fields} for job_id in waiting))
+        go.touch()
+        fleet.until(lambda: client.counts("hunt").live == 0, 40, "the batch over")
+    for job_id in late:
+        fleet.send({"job_id": job_id, **fields})
+    nudge(fleet)
+    fleet.until(lambda: {fleet.status(of) for of in late} == {"Cancelled"}, 60, "no late ones")
+    fleet.until_quiet()
+    statuses = {job_id: fleet.status(job_id) for job_id in ids}
+    assert statuses.pop("hunt 1") == "Successful"
+    assert statuses == dict.fromkeys(statuses, "Cancelled")
+    assert fleet.item("hunt 11")["reason"]["S"] == "job 'hunt 1' of batch 'hunt' was successful"
+    assert len(fleet.machines.sent()) == 2
+    assert [job["job_id"] for job in fleet.drain_jobs("-finished")] == ["hunt 1"]
+    assert fleet.drain_jobs("-failed") == []
+    assert sorted(str(line.job_id) for line in fleet.settlements()[before:]) == sorted(ids)
+
+    records = {"TableName": names.records_table(fleet.stacks.scheduler)}
+    key = {"pk": {"S": f"stopping {fleet.stacks.queue}"}, "sk": {"S": "hunt"}}
+    dynamodb = fleet.stacks.client("dynamodb")
+    dynamodb.update_item(
+        **records,
+        Key=key,
+        UpdateExpression="SET begun_at = :long_ago",
+        ConditionExpression="attribute_exists(reason)",
+        ExpressionAttributeValues={":long_ago": {"N": "0"}},
+    )
+    sweep(fleet)
+    assert "Item" not in dynamodb.get_item(**records, Key=key)

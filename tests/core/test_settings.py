@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from shoal.core.errors import SettingsError
-from shoal.settings import NAMES, Settings, load
+from shoal.settings import NAMES, Next, Settings, load
 
 
 class Values(NamedTuple):
@@ -50,7 +50,7 @@ def test_defaults_need_nothing(file: Path) -> None:
     assert loaded.sources == dict.fromkeys(NAMES, "default")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "next"])
 def test_flags_go_over_variables_over_the_file(file: Path, name: str) -> None:
     """Each place overrides the one before, and the setting says which one it is from."""
     values = values_of(name)
@@ -70,6 +70,14 @@ def test_flags_go_over_variables_over_the_file(file: Path, name: str) -> None:
     assert loaded.sources[name] == "flag"
 
     assert load(file, variables, {name: None}) == load(file, variables, {})
+
+
+def test_what_comes_next_is_said_in_the_file_alone(file: Path) -> None:
+    """`[next]` is a table of the file; a variable would reach every environment of a pipeline."""
+    file.write_text('[next]\nenvironment = "../b"\nexecutable = "x.sh"\n')
+    loaded = load(file, {"SHOAL_NEXT": "../c"}, {})
+    assert loaded.settings.next == Next("../b", "x.sh", ("*",))
+    assert loaded.sources["next"] == str(file)
 
 
 def test_places_are_merged(file: Path) -> None:

@@ -177,7 +177,6 @@ class AwsFolders:
         for _, target in zip(pool.map(get, results, targets), targets, strict=True):
             yield target
 
-
     def results(self, job: Job) -> list[str]:
         if job.spec.folder is None:
             return []

@@ -1,8 +1,8 @@
 """Jobs as items of the DynamoDB table, and back.
 
 The first seven attributes are the original's. `listing` and `place` make the index that lists jobs
-by queue and status; `waiting` and `turn` the sparse one of queued jobs that are not on SQS: those
-of a priority, and those that back off.
+by queue and status, `member_of` and `place` the sparse one of batches; `waiting` and `turn` that of
+queued jobs that are not on SQS: those of a priority, and those that back off.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from shoal.core.spec import MAX_PRIORITY, JobSpec, spec_json, stored_spec
 Value = dict[str, Any]
 Item = Mapping[str, Value]
 
-BY_LISTING, BY_TURN, BY_UNSENT = "by-listing", "by-turn", "by-unsent"
+BY_LISTING, BY_BATCH, BY_TURN, BY_UNSENT = "by-listing", "by-batch", "by-turn", "by-unsent"
 """Indexes of the jobs table."""
 
 SHOWN_CHARACTERS = 2_000
@@ -48,6 +48,9 @@ STATE = (
 )
 """What a transition may change."""
 
+RUN = ("batch", "member_of")
+"""What a new run may have or not have."""
+
 
 def text(value: str) -> Value:
     """A string attribute."""
@@ -62,6 +65,11 @@ def number(value: float) -> Value:
 def listing(queue: str, status: Status) -> str:
     """The partition of the listing index."""
     return f"{queue} {status}"
+
+
+def member_of(queue: str, batch: str) -> str:
+    """The partition of the index of batches."""
+    return f"{queue} {batch}"
 
 
 def turn(job: Job, place: int) -> str | None:
@@ -82,10 +90,10 @@ def due(now: float) -> str:
 
 
 def run_attributes(job: Job, queue: str, place: int) -> dict[str, Value]:
-    """What a new run sets."""
+    """What a new run sets; of RUN, those that are not here are to be removed."""
     spec = job.spec
     commands = json.dumps(spec.commands if spec.executable is None else [spec.executable])
-    return {
+    found = {
         "queue": text(queue),
         "place": number(place),
         "run": number(job.run),
@@ -95,6 +103,9 @@ def run_attributes(job: Job, queue: str, place: int) -> dict[str, Value]:
         "SSM_Document": text(spec.ssm_document),
         "Commands": text(_shown(commands)),
     }
+    if spec.batch:
+        found["batch"], found["member_of"] = text(spec.batch), text(member_of(queue, spec.batch))
+    return found
 
 
 def state_attributes(job: Job, queue: str, place: int) -> dict[str, Value]:

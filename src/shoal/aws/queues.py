@@ -73,16 +73,31 @@ class Queue:
 
     def receive(self, wait_s: int) -> Message | None:
         """The next message, hidden from others for the queue's visibility timeout."""
+        return next(iter(self.receive_some(wait_s, 1)), None)
+
+    def receive_some(self, wait_s: int, most: int = BATCH) -> list[Message]:
+        """The next messages, hidden from others for the queue's visibility timeout."""
         answer = self._client.receive_message(
-            QueueUrl=self.url, MaxNumberOfMessages=1, WaitTimeSeconds=wait_s
+            QueueUrl=self.url, MaxNumberOfMessages=most, WaitTimeSeconds=wait_s
         )
-        for message in answer.get("Messages", ()):
-            return Message(message["MessageId"], message["ReceiptHandle"], message["Body"])
-        return None
+        return [
+            Message(message["MessageId"], message["ReceiptHandle"], message["Body"])
+            for message in answer.get("Messages", ())
+        ]
 
     def delete(self, message: Message) -> None:
         """Take a message off the queue."""
         self._client.delete_message(QueueUrl=self.url, ReceiptHandle=message.receipt)
+
+    def delete_some(self, messages: Sequence[Message]) -> None:
+        """Take at most BATCH messages off the queue; one that stays comes again."""
+        self._client.delete_message_batch(
+            QueueUrl=self.url,
+            Entries=[
+                {"Id": str(number), "ReceiptHandle": message.receipt}
+                for number, message in enumerate(messages)
+            ],
+        )
 
     def send(self, body: str, *, delay_s: int = 0, **attributes: str) -> None:
         """Put a message on the queue."""

@@ -5,7 +5,6 @@ Lists and counts come from an index, which is a moment behind the table; a job b
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -15,15 +14,15 @@ from botocore.exceptions import ClientError
 
 from shoal.aws import items
 from shoal.aws.items import BY_LISTING, BY_TURN, Item, text
+from shoal.aws.lists import ORDERS, Lists
 from shoal.aws.objects import Objects
-from shoal.aws.settled import read_settlements
-from shoal.aws.table import BATCH_GET, Table
+from shoal.aws.settled import ended_since, read_settlements
+from shoal.aws.table import Table
 from shoal.aws.workers import Assignment, Workers
 from shoal.core.errors import JobNotFound, SpecError
-from shoal.core.glob import matcher
-from shoal.core.job import Attempt, Job, Settlement, Started, Status, Token
+from shoal.core.job import Attempt, Job, Queued, Settlement, Started, Status, Token
 from shoal.core.spec import check_job_id
-from shoal.ports import Backlog, Counts
+from shoal.ports import Backlog, Counts, Page, Query
 
 CONFIG = Config(
     connect_timeout=3,
@@ -32,6 +31,9 @@ CONFIG = Config(
     max_pool_connections=32,  # more than there are threads: those left over would be thrown away
 )
 """A call that gets no answer is repeated; all our writes may be."""
+
+GIVEN_BACK = 1_000
+"""Queued jobs that are looked at for those that had an attempt already."""
 
 STOPPED_ALREADY = ("InvalidCommandId", "InvalidInstanceId")
 
@@ -53,6 +55,7 @@ class StoreReader:
         dynamodb = self._clients("dynamodb")
         self._jobs = Table(dynamodb, jobs_table, ("job_id",))
         self._records = Table(dynamodb, records_table, ("pk", "sk"))
+        self._lists = Lists(self._jobs, queue)
         self._objects = Objects(self._records, queue)
         self.workers = Workers(self._records)
         self._last_command: tuple[str, str, str] | None = None
@@ -70,22 +73,18 @@ class StoreReader:
         return items.job_of(self._item(job_id))
 
     def jobs(
-        self, pattern: str | None = None, statuses: Sequence[Status] = (), limit: int | None = None
+        self,
+        pattern: str | None = None,
+        statuses: Sequence[Status] = (),
+        limit: int | None = None,
+        batch: str | None = None,
     ) -> list[Job]:
-        matches = matcher("*" if pattern is None else pattern)
-        streams = [self._listed(status, backwards=True) for status in statuses or Status]
-        newest = heapq.merge(*streams, key=lambda item: -int(item["place"]["N"]))
-        ids = (item["job_id"]["S"] for item in newest if matches(item["job_id"]["S"]))
-        found: list[Job] = []
-        # Between the two reads a job may have changed its status, or been listed under two.
-        distinct = islice(dict.fromkeys(ids), limit)
-        while page := list(islice(distinct, BATCH_GET)):
-            whole = {
-                item["job_id"]["S"]: items.job_of(item)
-                for item in self._jobs.get_many([(job_id,) for job_id in page])
-            }
-            found += [whole[job_id] for job_id in page if job_id in whole]
-        return [job for job in found if not statuses or job.status in statuses]
+        return self._lists.jobs(pattern, statuses, limit, batch)
+
+    orders = ORDERS
+
+    def page(self, query: Query, after: str | None, limit: int) -> Page:
+        return self._lists.page(query, after, limit)
 
     def attempts(self, job_id: str) -> list[Attempt]:
         try:
@@ -94,7 +93,51 @@ class StoreReader:
             return []
         return [record.attempt for record in items.attempts_of(item)]
 
-    def counts(self) -> Counts:
+    def attempts_of(self, jobs: Sequence[Job]) -> dict[str, list[Attempt]]:
+        return self._lists.attempts([job.job_id for job in jobs])
+
+    def recent(self, since: float, limit: int) -> list[Job]:
+        """As in `ports.JobStore`.
+
+        Of the jobs that wait for another attempt, those that were given back at once and not to
+        back off are looked for among the first GIVEN_BACK that are queued: jobs are claimed about
+        in their order, so they are in front.
+        """
+        listed = [
+            *islice(self._lists.of_status(Status.STARTED, backwards=True), limit),
+            *islice(self._waiting_again(), limit),
+        ]
+        live = self._lists.whole([*dict.fromkeys(item["job_id"]["S"] for item in listed)])
+        running = [
+            (job.state.lease.started_at, job) for job in live if isinstance(job.state, Started)
+        ]
+        running.sort(key=lambda entry: -entry[0])
+        waiting = [job for job in live if isinstance(job.state, Queued) and job.attempt]
+        found = {job.job_id: job for job in (*(job for _, job in running), *waiting)}
+        ended: dict[str, None] = {}
+        for job_id in ended_since(self._records, self.queue, since):
+            if len(found) + len(ended) >= limit:
+                break
+            if job_id not in found:
+                ended[job_id] = None
+        return [*found.values(), *self._lists.whole([*ended])][:limit]
+
+    def _waiting_again(self) -> Iterator[Item]:
+        """Entries of jobs that wait for another attempt, about in the order of their places."""
+        queued = islice(self._lists.of_status(Status.QUEUED), GIVEN_BACK)
+        given_back = [item for item in queued if int(item["attempt"]["N"]) > 0]
+        delayed = self._jobs.query(
+            "waiting = :queue AND begins_with(turn, :delayed)",
+            {":queue": text(self.queue), ":delayed": text(f"{items.DELAYED} ")},
+            index=BY_TURN,
+            page=GIVEN_BACK,
+        )
+        both = [*given_back, *islice(delayed, GIVEN_BACK)]
+        return iter(sorted(both, key=lambda item: int(item["place"]["N"])))
+
+    def counts(self, batch: str | None = None) -> Counts:
+        if batch is not None:
+            return Counts(self._lists.count(batch))
         return Counts({status: self._number(status) for status in Status})
 
     def backlog(self, now: float, at_most: int) -> Backlog:
@@ -200,16 +243,8 @@ class StoreReader:
             raise JobNotFound(f"there is no job {job_id!r}", "'shoal status' lists them")
         return item
 
-    def _listed(self, status: Status, *, backwards: bool = False) -> Iterator[Item]:
-        return self._jobs.query(
-            "listing = :listing",
-            {":listing": text(items.listing(self.queue, status))},
-            index=BY_LISTING,
-            backwards=backwards,
-        )
-
     def _started(self) -> Iterator[Item]:
-        return self._listed(Status.STARTED)
+        return self._lists.of_status(Status.STARTED)
 
     def _number(self, status: Status, at_most: int | None = None) -> int:
         return self._jobs.count(

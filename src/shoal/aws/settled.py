@@ -9,14 +9,17 @@ with a void line at once.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from shoal.aws import items, names
 from shoal.aws.items import BY_UNSENT, Value, number, text
 from shoal.aws.queues import Message, Queue, allowed
+from shoal.aws.stops import Stops
 from shoal.aws.table import Refused, Table
 from shoal.core.job import Settlement, Status
-from shoal.core.spec import refused_json
+from shoal.core.lifecycle import stop_batch
+from shoal.core.spec import refused_json, stored_spec
 
 TELLER_S = 90.0
 """Whoever wrote a settlement tells it within this time, or is gone."""
@@ -24,6 +27,12 @@ TELLER_S = 90.0
 PATIENCE_S = 450.0
 """A line that is missing comes within this time, or never: its writer is gone by then, and the
 sweep, which comes each minute and takes at most five, has told what it left untold."""
+
+DISORDER_S = 60.0
+"""Lines are in the order of their numbers, which is that of their times but for about this."""
+
+LINES = 100
+"""Read in one go, backwards."""
 
 
 class SettlementLog:
@@ -34,10 +43,12 @@ class SettlementLog:
         records: the table the stream is in.
         sqs: a client.
         queue: the job queue.
+        stops: the batches that found what they looked for.
     """
 
-    def __init__(self, jobs: Table, records: Table, sqs: Any, queue: str) -> None:
+    def __init__(self, jobs: Table, records: Table, sqs: Any, queue: str, stops: Stops) -> None:
         self._jobs = jobs
+        self._stops = stops
         self._records = records
         self._queue = queue
         self._finished = Queue(sqs, names.finished_queue(queue))
@@ -67,7 +78,10 @@ class SettlementLog:
             pass  # there is more to tell, and who wrote that tells it, or the sweep does
 
     def tell_unsent(self, now: float) -> int:
-        """Tell what was left untold, and not just written; how many jobs that were."""
+        """Tell what was left untold, and not just written; how many jobs that were.
+
+        Whoever left it may not have stopped the job's batch either, which comes before telling.
+        """
         found = self._jobs.query(
             "unsent_in = :queue", {":queue": text(self._queue)}, index=BY_UNSENT
         )
@@ -77,6 +91,7 @@ class SettlementLog:
             if item is not None and "unsent" in item:
                 lines = [items.settlement_of(value) for value in item["unsent"]["L"]]
                 if lines[-1].settled_at < now - TELLER_S:
+                    self._stop_batches(lines)
                     self.tell(item["job_id"]["S"], lines)
                     told += 1
         return told
@@ -98,6 +113,13 @@ class SettlementLog:
         cursor = self.next_cursor()
         line = Settlement(cursor, None, 0, Status.FAILED, reason, now, job)
         self._records.put(self._line(cursor, line))
+
+    def _stop_batches(self, settlements: list[Settlement]) -> None:
+        for settlement in settlements:
+            if settlement.status is Status.SUCCESSFUL:
+                spec = stored_spec(settlement.job)
+                if spec.stop_on_success:
+                    self._stops.begin(stop_batch(spec))
 
     def _tell_one(self, settlement: Settlement) -> None:
         self._records.put(self._line(settlement.cursor, settlement))
@@ -142,3 +164,16 @@ def read_settlements(
             if len(found) == limit:
                 break
     return found
+
+
+def ended_since(records: Table, queue: str, since: float) -> Iterator[str]:
+    """The jobs of which a run ended since a time, the last first; with several runs, repeatedly."""
+    lines = records.query("pk = :pk", {":pk": text(f"settled {queue}")}, backwards=True, page=LINES)
+    for item in lines:
+        if "line" not in item:
+            continue
+        line = items.settlement_of(item["line"])
+        if line.settled_at < since - DISORDER_S:
+            return
+        if line.settled_at >= since and line.job_id is not None:
+            yield line.job_id

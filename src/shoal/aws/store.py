@@ -2,8 +2,9 @@
 
 A change is one conditional write of the job's item, guarded by status and fencing token. What
 follows from it (a ticket on the job queue, a line on the finished or failed queue, the end of an
-attempt) is done after the write, can be done twice, and can be told again from the item: a queued
-job must have a ticket, and a settlement that was not told yet is in its attribute `unsent`.
+attempt or of a batch) is done after the write, can be done twice, and can be told again from the
+item: a queued job must have a ticket, and a settlement that was not told yet is in its attribute
+`unsent`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from typing import Any
 
 from shoal.aws import items, names
 from shoal.aws.items import BY_LISTING, BY_TURN, Item, Value, number, text
-from shoal.aws.queues import Message, Queue
+from shoal.aws.queues import BATCH, Message, Queue
 from shoal.aws.reader import StoreReader
 from shoal.aws.settled import SettlementLog
+from shoal.aws.stops import Stops
 from shoal.aws.table import TRANSACTION, TRANSACTION_BYTES, Refused
 from shoal.core.confirm import Outcome
 from shoal.core.errors import JobNotFound, NotAllowed, SpecError, StaleToken
@@ -36,6 +39,7 @@ from shoal.core.lifecycle import (
     RetryAsked,
     Settle,
     StopAttempt,
+    StopBatch,
     Submitted,
     decide,
 )
@@ -51,6 +55,15 @@ CANDIDATES = 10
 LOOK_S = 20.0
 """For how long a claim looks at messages, before it says that there is no job: thousands may be
 tickets of jobs that were cancelled. A function has a minute."""
+
+STOP_S = 15.0
+"""For how long whoever stops a batch cancels its jobs. Claims and the sweep cancel those left."""
+
+STALE = 100
+"""So many tickets of jobs that were cancelled are left to the workers, which cost more."""
+
+CANCELLED_AT_ONCE = 160
+"""Jobs of a stopped batch, between two looks at the time."""
 
 MOST_TICKETS = 5_000
 """Tickets replaced in one go: a minute later there may be more."""
@@ -85,7 +98,8 @@ class AwsStore(StoreReader):
         super().__init__(session, jobs_table, records_table, queue)
         sqs = self._clients("sqs")
         self._queue = Queue(sqs, queue)
-        self._log = SettlementLog(self._jobs, self._records, sqs, queue)
+        self._stops = Stops(self._records, queue)
+        self._log = SettlementLog(self._jobs, self._records, sqs, queue, self._stops)
         self._scale = Queue(sqs, scale_queue) if scale_queue else None
         self._wait_s = wait_s
         self._observe = observe
@@ -186,7 +200,7 @@ class AwsStore(StoreReader):
                     place = self._next_place()
                     decision = decide(None, event, now)
                     self._jobs.put(self._new_item(decision.job, place), unless_there=True)
-                    self._follow(decision, None, place, ticket=ticket)
+                    self._follow(decision, None, place, now, ticket=ticket)
                     return True
                 self._refuse_foreign(item)
                 job, place = items.job_of(item), int(item["place"]["N"])
@@ -228,24 +242,21 @@ class AwsStore(StoreReader):
     def claim(self, worker: str, now: float, lease_s: float) -> Job | None:
         if self.is_paused():
             return None
-        for job_id in self._waiting_before_queue(now):
-            if job := self._try_claim(job_id, worker, now, lease_s):
-                return job
         give_up_at = time.monotonic() + LOOK_S
+        claim = partial(self._try_claim, worker=worker, now=now, lease_s=lease_s)
+        if job := self._claim_listed(partial(self._waiting_before_queue, now), claim, give_up_at):
+            return job
         while time.monotonic() < give_up_at:
             message = self._queue.receive(self._wait_s)
             if message is None:
                 break
             accepted = self._accept(message, now)
-            job = self._try_claim(accepted, worker, now, lease_s) if accepted else None
+            taken = claim(accepted) if accepted else None
             # From here on the table answers for the job.
             self._queue.delete(message)
-            if job is not None:
-                return job
-        for job_id in self._low(now):
-            if job := self._try_claim(job_id, worker, now, lease_s):
-                return job
-        return None
+            if taken is not None and isinstance(taken.state, Started):
+                return taken
+        return self._claim_listed(partial(self._low, now), claim, give_up_at)
 
     def has_messages(self) -> bool:
         """Whether messages wait on the job queue, as far as SQS knows."""
@@ -260,15 +271,33 @@ class AwsStore(StoreReader):
                     return job
         return None
 
+    def _claim_listed(
+        self, listed: Callable[[], list[str]], claim: Callable[[str], Job | None], give_up_at: float
+    ) -> Job | None:
+        """Claim the first of some jobs; where any was cancelled instead, look for more."""
+        while True:
+            cancelled = False
+            for job_id in listed():
+                taken = claim(job_id)
+                if taken is not None and isinstance(taken.state, Started):
+                    return taken
+                cancelled = cancelled or taken is not None
+            if not cancelled or time.monotonic() >= give_up_at:
+                return None
+
     def _try_claim(self, job_id: str, worker: str, now: float, lease_s: float) -> Job | None:
+        """The job, claimed, or cancelled because its batch has found what it looked for."""
         item = self._jobs.get(job_id)
         if item is None or item["queue"]["S"] != self.queue:
             return None
         job = items.job_of(item)
         if not isinstance(job.state, Queued) or job.state.not_before > now:
             return None
+        event: Event = Claimed(worker, now + lease_s)
+        if job.spec.stop_on_success and (reason := self._stops.reason(job.spec.batch)):
+            event = Cancelled(reason)
         try:
-            decision = decide(job, Claimed(worker, now + lease_s), now)
+            decision = decide(job, event, now)
             return self._write(job, decision, now, place=int(item["place"]["N"]))
         except StaleToken:
             return None
@@ -356,20 +385,25 @@ class AwsStore(StoreReader):
             self.nudge()
         return changed
 
-    def _change_many(self, job_ids: Sequence[str], event: Event, now: float) -> list[Job]:
+    def _change_many(
+        self, job_ids: Sequence[str], event: Event, now: float, batch: str | None = None
+    ) -> list[Job]:
         def change(job_id: str) -> Job | None:
             try:
-                return self._change(job_id, event, now)
+                return self._change(job_id, event, now, batch)
             except (JobNotFound, NotAllowed):
                 return None
 
         found = self._pool.map(change, dict.fromkeys(job_ids))
         return [job for job in found if job is not None]
 
-    def _change(self, job_id: str, event: Event, now: float) -> Job:
+    def _change(self, job_id: str, event: Event, now: float, batch: str | None = None) -> Job:
+        """Apply an event to a job, if it still is in the batch that is meant."""
         while True:
             item = self._item(job_id)
             job, place = items.job_of(item), int(item["place"]["N"])
+            if batch is not None and job.spec.batch != batch:
+                raise NotAllowed(f"job {job_id!r} has left batch {batch!r}", "leave it alone")
             try:
                 decision = decide(job, event, now)
                 return self._write(job, decision, now, place=place, item=item)
@@ -429,6 +463,68 @@ class AwsStore(StoreReader):
     def tell_unsent(self, now: float) -> int:
         """Tell settlements whose teller went away before it had; how many."""
         return self._log.tell_unsent(now)
+
+    def finish_stops(self, now: float, *, begun_before: float, for_s: float) -> int:
+        """Cancel what is left of batches that have found what they looked for; how many jobs.
+
+        Args:
+            now: the time.
+            begun_before: whoever stopped a batch after this time is perhaps still at it.
+            for_s: how long to go on; the rest is for the next time.
+        """
+        give_up_at = time.monotonic() + for_s
+        found = 0
+        for stop in self._stops.unfinished(begun_before):
+            if time.monotonic() >= give_up_at:
+                break
+            left = self._cancel_rest(stop, now, give_up_at)
+            if not left and self._drop_stale_tickets(now, give_up_at):
+                self._stops.finish(stop.batch)
+            found += left
+        return found
+
+    def _drop_stale_tickets(self, now: float, give_up_at: float) -> bool:
+        """Take tickets off the queue that no job waits behind; whether all were looked at.
+
+        Otherwise machines would be started to do that: for all they know, it is work.
+        """
+        messages = self._queue.depths()["ApproximateNumberOfMessages"]
+        if messages <= STALE or messages - self._number(Status.QUEUED, messages) <= STALE:
+            return True
+        looks = count(0, BATCH)
+
+        def look(_: int) -> bool:
+            while next(looks) < messages:
+                if time.monotonic() >= give_up_at:
+                    return False
+                received = self._queue.receive_some(self._wait_s)
+                if not received:
+                    break
+                named = {job_id for message in received if (job_id := self._accept(message, now))}
+                self._queue.send_tickets(
+                    [
+                        item["job_id"]["S"]
+                        for item in self._jobs.get_many([(job_id,) for job_id in named])
+                        if item["queue"]["S"] == self.queue
+                        and item["Status"]["S"] == Status.QUEUED
+                        and "waiting" not in item
+                    ]
+                )
+                self._queue.delete_some(received)
+            return True
+
+        return all([*self._pool.map(look, range(THREADS))])  # none goes on when this returns
+
+    def _cancel_rest(self, stop: StopBatch, now: float, give_up_at: float) -> int:
+        """Cancel the live jobs of a batch until time is up; how many were looked at."""
+        live = self._lists.live(stop.batch)
+        found = 0
+        while part := list(islice(live, CANCELLED_AT_ONCE)):
+            self._change_many(part, Cancelled(stop.reason), now, stop.batch)
+            found += len(part)
+            if time.monotonic() >= give_up_at:
+                break
+        return found
 
     def replace_tickets(self, now: float, *, queued_for_s: float, again_s: float) -> int:
         """Put tickets on the queue for jobs that have lost theirs, or may have.
@@ -521,7 +617,9 @@ class AwsStore(StoreReader):
             place = int(self._item(job.job_id)["place"]["N"])
         place = place or 0
         sets = items.state_attributes(job, self.queue, place)
+        removes = [name for name in items.STATE if name != "instance_id"]
         if job.run != old.run:
+            removes += items.RUN
             sets |= items.run_attributes(job, self.queue, place)
         if output_tail:
             sets["Output_Logs"] = text(output_tail)
@@ -544,7 +642,7 @@ class AwsStore(StoreReader):
             self._jobs.update(
                 (job.job_id,),
                 sets=sets,
-                removes=[name for name in items.STATE if name not in {*sets, "instance_id"}],
+                removes=[name for name in removes if name not in sets],
                 appends=appends,
                 expect={**_guard(old), **(expect or {})},
             )
@@ -553,7 +651,7 @@ class AwsStore(StoreReader):
                 self._log.leave_out(told)
             raise _stale(old) from None
         self._observe(old, job)
-        self._follow(decision, told, place, ticket=ticket)
+        self._follow(decision, told, place, now, ticket=ticket)
         return job
 
     def _settlement(self, job: Job, decision: Decision, now: float) -> Settlement | None:
@@ -571,10 +669,13 @@ class AwsStore(StoreReader):
         return None
 
     def _follow(
-        self, decision: Decision, told: Settlement | None, place: int, *, ticket: bool
+        self, decision: Decision, told: Settlement | None, place: int, now: float, *, ticket: bool
     ) -> None:
         """Do what follows from a decision that was written."""
         job = decision.job
+        stops = [
+            of for of in decision.effects if isinstance(of, StopBatch) and self._stops.begin(of)
+        ]
         if told is not None:
             self._log.tell(job.job_id, [told])
         for effect in decision.effects:
@@ -582,6 +683,8 @@ class AwsStore(StoreReader):
                 self._queue.send_tickets([job.job_id])
             elif isinstance(effect, StopAttempt):
                 self.stop(job.job_id, effect.worker, effect.token)
+        for stop in stops:
+            self._cancel_rest(stop, now, time.monotonic() + STOP_S)
 
 
 def _ticket_at(item: Item) -> float:

@@ -190,11 +190,27 @@ class Table:
         names: Mapping[str, str] | None = None,
         backwards: bool = False,
         page: int | None = None,
+        only: str | None = None,
+        wanted: str | None = None,
     ) -> Iterator[Item]:
-        """Items of one partition, in order; pages are fetched as they are consumed."""
-        for answer in self._pages(
-            where, values, index, names, ScanIndexForward=not backwards, **_limit(page)
-        ):
+        """Items of one partition, in order; pages are fetched as they are consumed.
+
+        Args:
+            where: the condition on the keys.
+            values: what stands for values in expressions.
+            index: which; None: the table itself.
+            names: what stands for names in expressions.
+            backwards: whether the last come first.
+            page: items that one call looks at.
+            only: a condition on the other attributes; what it leaves out is paid for as well.
+            wanted: the attributes that are needed; None: all that are there.
+        """
+        arguments: dict[str, Any] = {"ScanIndexForward": not backwards, **_limit(page)}
+        if only is not None:
+            arguments["FilterExpression"] = only
+        if wanted is not None:
+            arguments["ProjectionExpression"] = wanted
+        for answer in self._pages(where, values, index, names, **arguments):
             yield from answer["Items"]
 
     def count(

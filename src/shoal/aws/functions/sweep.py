@@ -23,7 +23,7 @@ from shoal.aws.functions.wiring import (
     variable,
 )
 from shoal.aws.functions.wiring import store as store_of
-from shoal.aws.store import AwsStore
+from shoal.aws.store import STOP_S, AwsStore
 from shoal.core.errors import ShoalError, StaleToken
 from shoal.core.job import Started, Token
 
@@ -45,6 +45,9 @@ LOOK_AFTER_S = 60.0
 """A command sent longer ago than this may have ended without an event."""
 
 ENDED = ("Success", "Failed", "TimedOut", "Cancelled")
+
+FINISH_S = 40.0
+"""For how long the jobs that a queue's stopped batches have left are cancelled in one sweep."""
 
 COUNTED = 100_000
 """Queued jobs that the metric counts: to count costs a read for each few hundred of them."""
@@ -152,6 +155,9 @@ class Sweep:
         self._done["woken"] += _wake_waiting(queue, now)
         queued, started = store.live_counts(COUNTED)
         metrics.emit({"JobsQueued": queued, "JobsStarted": started}, queue)
+        self._done["stopped"] += store.finish_stops(
+            now, begun_before=now - 2 * STOP_S, for_s=FINISH_S
+        )
 
 
 def _running() -> Iterator[str]:

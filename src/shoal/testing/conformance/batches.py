@@ -149,10 +149,10 @@ class Batches(StoreTests):
 
     def test_attempts_of_many(self, store: JobStore) -> None:
         """The attempts of many jobs are those of each."""
-        store.submit([submission("a", retry=2), submission("b"), submission("c")], NOW)
-        store.settle(claim(store), BAD, NOW + 1, 0.0, None)
-        store.settle(claim(store), GOOD, NOW + 2, 0.0, None)
-        store.settle(claim(store), BAD, NOW + 3, 0.0, None)
+        settle(store, start(store, "a", retry=2), BAD, NOW + 1)
+        settle(store, claim(store), GOOD, NOW + 2)
+        settle(store, start(store, "b"), BAD, NOW + 3)
+        submit(store, "c")
         assert [of.ended_at for of in store.attempts("a")] == [NOW + 1, NOW + 2]
         jobs = store.jobs()
         assert store.attempts_of(jobs) == {job.job_id: store.attempts(job.job_id) for job in jobs}
