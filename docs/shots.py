@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -22,6 +23,8 @@ from shoal.client import Client
 CHROMIUM = "/usr/bin/chromium"
 WORKERS = 8
 LOOK_AFTER_S = 75
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SIZES = {"wide": (1280, 800, 1.5), "narrow": (390, 844, 2)}
 
 SIMULATE = r"""#!/bin/sh
@@ -41,7 +44,11 @@ echo "delay_ps,slew_ps,energy_fj" > timing.csv
 echo "$((seed % 60 + 20)).$((seed % 10)),$((seed % 40 + 9)).2,$((seed % 9 + 1)).7" >> timing.csv
 echo "$(tail -n 1 timing.csv) -> timing.csv"
 """
-SLOW = 'simulate --cell sram --corner ss && for n in $(seq 1 400); do echo "cycle $n"; sleep 0.3; done'
+SLOW = """simulate --cell sram --corner ss
+for n in $(seq 1 500); do
+    echo "cycle $n: write and read back, margin $((n * 7 % 40 + 60)) mV"
+    sleep 0.3
+done"""
 
 
 def main() -> None:
@@ -82,11 +89,15 @@ def look(client: Client, folder: Path, url: str, target: Path) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         watching = browser.new_page()
         watching.goto(url)  # so that the charts have something to show
-        submit_sweep(client, folder, "characterization", ("inv", "nand2", "nor2", "aoi21", "dff"))
+        submit_sweep(
+            client, folder, "characterization", ("inv", "buf", "nand2", "nor2", "aoi21", "dff")
+        )
         time.sleep(LOOK_AFTER_S / 3)
         os.kill(next(worker.pid for worker in client.workers() if worker.pid), signal.SIGKILL)
         time.sleep(LOOK_AFTER_S / 3)
-        submit_sweep(client, folder, "again-at-hot", ("xor2", "mux2"))
+        submit_sweep(
+            client, folder, "second-library", ("xor2", "mux2", "latch", "mux4", "nand3", "nor3")
+        )
         write_input(folder / "sram/ss")
         run = {"commands": [SLOW], "folder": "sram/ss", "priority": 9, "batch": "memories"}
         client.submit({"job_id": "sram/ss", **run})
@@ -103,7 +114,7 @@ def look(client: Client, folder: Path, url: str, target: Path) -> None:
             "error": "/job?id=nobody",
         }
         for (size, scheme), (name, path) in itertools.product(
-            itertools.product(SIZES, ("light", "dark")), pages.items()
+            itertools.product(SIZES, SCHEMES), pages.items()
         ):
             page = opened(browser, url, size, scheme)
             page.goto(path)
@@ -117,9 +128,9 @@ def submit_sweep(client: Client, folder: Path, batch: str, cells: tuple[str, ...
     """Submit a job for each cell, corner, voltage and temperature."""
     jobs = []
     for cell, corner, voltage, temperature in itertools.product(
-        cells, ("ff", "tt", "ss"), ("0.72", "0.80", "0.88"), (-40, 0, 25, 85, 125)
+        cells, ("ff", "tt", "ss"), ("0.72", "0.80", "0.88"), (-40, 25, 85, 125)
     ):
-        name = f"{cell}/{corner}-{voltage}V-{temperature}C"
+        name = f"{cell}/{corner}-{voltage}V{temperature:+}C"
         command = f"simulate --cell {cell} --corner {corner} --vdd {voltage} --temp {temperature}"
         write_input(folder / name)
         jobs.append({"job_id": name, "commands": [command], "folder": name, "retry": 1})
@@ -132,7 +143,7 @@ def write_input(folder: Path) -> None:
     (folder / "models.inc").write_text(".param vth0 = 0.31\n")
 
 
-def opened(browser: Browser, url: str, size: str, scheme: str) -> Page:
+def opened(browser: Browser, url: str, size: str, scheme: Scheme) -> Page:
     """A browser's window that has been let in."""
     width, height, scale = SIZES[size]
     context = browser.new_context(

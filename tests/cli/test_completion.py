@@ -40,7 +40,7 @@ def test_another_shell_is_refused(shell: Shell) -> None:
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])
 def test_verbs_are_completed(shell: Shell, kind: str) -> None:
     """The beginning of a verb is completed."""
-    assert complete(shell, kind, "re") == ["retry", "resume"]
+    assert complete(shell, kind, "re") == ["report", "relay", "retry", "resume"]
 
 
 @pytest.mark.parametrize("kind", ["bash", "zsh", "fish"])

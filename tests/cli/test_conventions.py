@@ -51,6 +51,7 @@ def test_a_misspelt_verb_is_guessed(shell: Shell) -> None:
 NEED_AN_ENVIRONMENT = (
     *(("status",), ("wait",), ("logs", "a"), ("fetch", "a", "b"), ("events",), ("cancel", "a")),
     *(("retry", "a"), ("pause",), ("resume",), ("workers",), ("doctor",), ("relay",)),
+    *(("top",), ("report",), ("ui",)),
 )
 
 
