@@ -103,12 +103,13 @@ def _title(moment: Moment, name: str) -> Text:
     from rich.text import Text
 
     sample = moment.sample
-    title = Text.assemble(("shoal top", "bold"), f"  {one_line(name)}  ")
+    title = Text.assemble(("shoal top", "bold"), "  ")
     title.append(time.strftime("%H:%M:%S", time.localtime(sample.at)), "dim")
     if sample.paused:
         title.append("  paused", "bold yellow")
     if sample.live and not sample.supervised and not sample.workers:
         title.append("  nobody works on it", "bold yellow")
+    title.append(f"  {one_line(name)}")  # last, as it may be longer than the screen is wide
     return title
 
 
