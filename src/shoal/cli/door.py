@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import select
-import socket
 import subprocess
 import sys
 import threading
 import time
 
-from shoal.core.errors import SettingsError
+from shoal.web.address import TOKEN_VARIABLE, listen, new_token, url_of
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
-TOKEN_VARIABLE = "SHOAL_UI_TOKEN"  # noqa: S105 - its name
 AFTER_FAILURE_S = 5.0
 
 
@@ -34,27 +30,20 @@ class Door:
         port: to listen on; 0 takes any that is free.
 
     Raises:
-        SettingsError: the port is taken.
+        PortTaken: it can't be had.
     """
 
     def __init__(self, environment: str, port: int) -> None:
         self._environment = environment
-        self._token = secrets.token_urlsafe()
-        try:
-            self._listener = socket.create_server((HOST, port))
-        except OSError as error:
-            raise SettingsError(
-                f"the dashboard can't listen on port {port} ({error.strerror})",
-                "choose another with --port, or do without it with --no-web",
-            ) from None
+        self._token = new_token()
+        self._listener = listen(port)
         self._end, self._leave = os.pipe()
         self._watchman = threading.Thread(target=self._watch, name="dashboard", daemon=True)
 
     @property
     def url(self) -> str:
         """What to open in a browser; whoever has it may do what this user may."""
-        port = self._listener.getsockname()[1]
-        return f"http://{HOST}:{port}/?token={self._token}"
+        return url_of(self._listener, self._token)
 
     def __enter__(self) -> Door:
         self._watchman.start()

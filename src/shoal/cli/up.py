@@ -103,7 +103,7 @@ def run_supervisor(
 
     Raises:
         EnvironmentBusy: another supervisor does.
-        SettingsError: the port is taken.
+        PortTaken: the dashboard's port can't be had.
         ShoalError: what is Successful could not be passed on to the next environment.
     """
     import os

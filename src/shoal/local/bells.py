@@ -32,7 +32,8 @@ class Bell:
         self._path = path
         self._unheard: int | None = None
         try:
-            path.parent.mkdir(exist_ok=True)  # an environment that is gone stays gone
+            for folder in (path.parent.parent, path.parent):  # no more: what is gone stays gone
+                folder.mkdir(exist_ok=True)
             path.unlink(missing_ok=True)
             os.mkfifo(path, 0o600)
             # Opened for writing too, so that the pipe never reports end-of-file between ringers.

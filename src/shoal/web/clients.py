@@ -1,0 +1,73 @@
+"""Clients for many threads: a client serves one at a time, so they are lent out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from shoal.client import Client
+from shoal.core.errors import StoreError
+
+KEPT = 4
+"""Clients that wait for the next request; more are opened when more requests come at once."""
+
+
+class Clients:
+    """Lends out clients of one environment.
+
+    Args:
+        connect: opens one.
+        fresh_s: how long one is used. An open file says nothing of its removal: whoever looks
+            for long must open it anew now and then.
+    """
+
+    def __init__(self, connect: Callable[[], Client], fresh_s: float) -> None:
+        self._connect = connect
+        self._fresh_s = fresh_s
+        self._lock = Lock()
+        self._free: list[tuple[Client, float]] = []
+
+    @contextmanager
+    def lend(self) -> Iterator[Client]:
+        """A client that nobody else uses meanwhile.
+
+        Raises:
+            EnvironmentMissing, StoreError: the environment can't be opened.
+        """
+        client, opened_at = self._take()
+        try:
+            yield client
+        except StoreError:
+            client.close()
+            raise
+        except BaseException:
+            self._give_back(client, opened_at)
+            raise
+        self._give_back(client, opened_at)
+
+    def close(self) -> None:
+        """Let go of those that nobody uses."""
+        with self._lock:
+            free, self._free = self._free, []
+        for client, _ in free:
+            client.close()
+
+    def _take(self) -> tuple[Client, float]:
+        now = time.monotonic()
+        with self._lock:
+            fresh = [(of, at) for of, at in self._free if now - at < self._fresh_s]
+            old = [of for of, at in self._free if now - at >= self._fresh_s]
+            self._free = fresh
+            found = self._free.pop() if self._free else None
+        for client in old:
+            client.close()
+        return found or (self._connect(), now)
+
+    def _give_back(self, client: Client, opened_at: float) -> None:
+        with self._lock:
+            if len(self._free) < KEPT:
+                self._free.append((client, opened_at))
+                return
+        client.close()
