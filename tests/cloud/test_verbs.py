@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -139,6 +140,51 @@ def test_from_submission_to_results(
     after = type_shoal("events", "--json", "--after", str(told[1]["cursor"])).splitlines()
     assert [json.loads(line)["cursor"] for line in after] == [told[2]["cursor"]]
     assert type_shoal("doctor").endswith("all is well\n")
+
+
+# --- looking ------------------------------------------------------------------------------------
+
+
+def test_what_there_is_to_see(
+    site: Deployed, machines: Machines, type_shoal: Type, tmp_path: Path
+) -> None:
+    """The dashboard, the report and `top` show a stack as they show a folder."""
+    seen = folder(tmp_path / "seen", "echo shown; cat in.txt >out.txt", **{"in.txt": "given"})
+    batch = json.loads(type_shoal("submit", str(seen), "--json"))["batch"]
+    assert json.loads(type_shoal("wait", "--batch", batch, "--json"))["total"] == 1
+    assert "seen/run.sh" in type_shoal("status", "--batch", batch)
+    type_shoal("fetch", "--batch", batch, str(tmp_path / "results"))
+    assert (tmp_path / "results/seen/out.txt").read_text() == "given"
+    come_to_rest(site, machines)
+    figures = json.loads(type_shoal("report", "--batch", batch, "--json"))
+    assert figures["counts"]["Successful"] == 1
+    assert figures["cost"]["orchestration_usd"] > 0
+    type_shoal("report", "--batch", batch, "-o", str(tmp_path / "report.html"))
+    assert "seen/run.sh" in (tmp_path / "report.html").read_text()
+    assert "Successful" in type_shoal("top", "--once")
+    with shoal_running(site, "ui", "--no-open") as ui, httpx.Client() as browser:
+        _browse(ui, browser, batch)
+
+
+def _browse(ui: subprocess.Popen[bytes], browser: httpx.Client, batch: str) -> None:
+    assert ui.stdout is not None
+    base = httpx.URL(ui.stdout.readline().decode().strip())
+
+    def get(path: str) -> str:
+        answer = browser.get(base.join(path), follow_redirects=True, timeout=30.0)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    assert "seen/run.sh" not in get(str(base.raw_path.decode()))
+    assert "Successful" in get("/now")
+    for path in ("/jobs", f"/jobs?batch={batch}", "/jobs?q=seen", "/jobs?status=Successful"):
+        assert "seen/run.sh" in get(path)
+    assert "confirmed" in get("/job?id=seen%2Frun.sh")
+    assert "out.txt" in get("/job/files?id=seen%2Frun.sh")
+    assert get("/file?id=seen%2Frun.sh&key=seen%2Fout.txt") == "given"
+    assert "shown" in get("/log?id=seen%2Frun.sh&attempt=1.1")
+    assert "<svg" in get("/workers/timeline")
+    assert "no machine" in get("/workers").lower() or "no worker" in get("/workers").lower()
 
 
 # --- while a job runs ---------------------------------------------------------------------------
