@@ -1,9 +1,11 @@
-"""Takes the README's pictures of the dashboard: `python docs/shots.py [FOLDER]`, in two minutes.
+"""Takes pictures of the dashboard: `python docs/shots.py [--keep] [FOLDER]`, in two minutes.
 
 It runs some hundreds of jobs of a made-up simulator on eight workers, kills one of these, and lets
-a Chromium look at every page: light and dark, wide and narrow. FOLDER is build/shots unless named.
+a Chromium look at every page: light and dark, wide and narrow. FOLDER is build/shots unless named;
+--keep also puts those of the README, made small, into docs/assets.
 """
 
+import argparse
 import itertools
 import os
 import shutil
@@ -14,7 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import shoal
@@ -26,6 +30,13 @@ LOOK_AFTER_S = 75
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SIZES = {"wide": (1280, 800, 1.5), "narrow": (390, 844, 2)}
+
+KEPT = {
+    "dashboard-overview": "overview-wide-light",
+    "dashboard-workers": "workers-wide-dark",
+    "dashboard-phone": "overview-narrow-light",
+}
+"""The README's pictures, and which shots they are."""
 
 SIMULATE = r"""#!/bin/sh
 # What a simulator is like: it prints, takes its time, leaves a file, and now and then gives up.
@@ -46,20 +57,24 @@ echo "$(tail -n 1 timing.csv) -> timing.csv"
 """
 SLOW = """simulate --cell sram --corner ss
 for n in $(seq 1 500); do
-    echo "cycle $n: write and read back, margin $((n * 7 % 40 + 60)) mV"
+    echo "cycle $n: margin $((n * 7 % 40 + 60)) mV"
     sleep 0.3
 done"""
 
 
 def main() -> None:
     """Fill an environment, let it run, and look."""
-    target = Path(sys.argv[1] if len(sys.argv) > 1 else "build/shots")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("target", metavar="FOLDER", nargs="?", type=Path, default="build/shots")
+    parser.add_argument("--keep", action="store_true")
+    given = parser.parse_args()
+    target: Path = given.target
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
+    folder = Path(tempfile.gettempdir(), "cells")  # which the pictures show
+    folder.mkdir()
     with tempfile.TemporaryDirectory() as made:
-        tools, folder = Path(made, "bin"), Path(made, "cells")
-        tools.mkdir()
-        folder.mkdir()
+        tools = Path(made)
         (tools / "simulate").write_text(SIMULATE)
         (tools / "simulate").chmod(0o755)
         path = f"{tools}{os.pathsep}{os.environ['PATH']}"
@@ -81,6 +96,9 @@ def main() -> None:
                 client.cancel("*")
                 up.send_signal(signal.SIGINT)
                 up.stderr.read()
+    shutil.rmtree(folder)
+    if given.keep:
+        keep(target)
 
 
 def look(client: Client, folder: Path, url: str, target: Path) -> None:
@@ -102,7 +120,7 @@ def look(client: Client, folder: Path, url: str, target: Path) -> None:
         run = {"commands": [SLOW], "folder": "sram/ss", "priority": 9, "batch": "memories"}
         client.submit({"job_id": "sram/ss", **run})
         time.sleep(LOOK_AFTER_S / 3)
-        failed = next(of.job_id for of in client.jobs(statuses=[shoal.Status.FAILED]))
+        failed = next(quote(of.job_id) for of in client.jobs(statuses=[shoal.Status.FAILED]))
         pages = {
             "overview": "/",
             "jobs": "/jobs",
@@ -122,6 +140,16 @@ def look(client: Client, folder: Path, url: str, target: Path) -> None:
             page.screenshot(path=target / f"{name}-{size}-{scheme}.png", full_page=size == "narrow")
             page.context.close()
         browser.close()
+
+
+def keep(target: Path) -> None:
+    """Put small copies of the README's pictures beside the documents."""
+    for name, shot in KEPT.items():
+        with Image.open(target / f"{shot}.png") as picture:
+            width, height, scale = SIZES["narrow" if "narrow" in shot else "wide"]
+            seen = picture.convert("RGB").crop((0, 0, int(width * scale), int(height * scale)))
+            small = seen.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+            small.save(Path(__file__).parent / "assets" / f"{name}.png", optimize=True)
 
 
 def submit_sweep(client: Client, folder: Path, batch: str, cells: tuple[str, ...]) -> None:

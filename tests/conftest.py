@@ -31,21 +31,23 @@ FIRST_HALF = {
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Spread tests one by one; the cloud tests, which share an emulator, go to two workers.
+    """Spread tests one by one; those that share an emulator, or a browser, stay together.
 
-    Two halves of about the same time, an emulator each. The larger a scope the sooner it starts:
-    these, the only ones of more than a test, are the first. Whoever asks for another distribution
-    (`--dist`) gets that.
+    The cloud's are two halves of about the same time, an emulator each, the dashboard's a third
+    group. The larger a scope the sooner it starts: these, the only ones of more than a test, are
+    the first. Whoever asks for another distribution (`--dist`) gets that.
     """
     if config.getvalue("dist") != "load":
         return None
     # Only here is it sure that xdist is installed.
     from xdist.scheduler import LoadScopeScheduling
 
-    class TwoCloudWorkers(LoadScopeScheduling):  # type: ignore[misc]
+    class SharedWorkers(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith("tests/browser/"):
+                return "browser"
             if not nodeid.startswith("tests/cloud/"):
                 return nodeid
             return f"cloud {nodeid.partition('::')[0] in FIRST_HALF}"
 
-    return TwoCloudWorkers(config, log)
+    return SharedWorkers(config, log)
