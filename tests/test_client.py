@@ -293,6 +293,19 @@ def test_a_batch_that_is_not_there(client: Client) -> None:
         client.submit({"job_id": "b", "commands": ["true"]}, batch="")
 
 
+def test_who_names_jobs_of_a_batch_means_some_of_it(client: Client) -> None:
+    """A name of none of the batch's jobs is an error: nothing would be waited for, or changed."""
+    for batch in ("x", "y"):
+        client.submit({"job_id": f"{batch}1", "commands": ["true"]}, batch=batch)
+    for name in ("y1", "y*"):
+        with pytest.raises(JobNotFound, match="of batch 'x'"):
+            client.wait([name], batch="x")
+        with pytest.raises(JobNotFound, match="of batch 'x'"):
+            client.cancel(name, batch="x")
+    assert [job.job_id for job in client.cancel("*", batch="x")] == ["x1"]
+    assert client.wait(["x1"], batch="x").over == 1
+
+
 def test_a_batch_is_changed_as_one(client: Client) -> None:
     """A batch is cancelled and tried again as a whole; who is not of it stays as it is."""
     client.submit(*({"job_id": of, "commands": ["true"]} for of in "ab"), batch="x")

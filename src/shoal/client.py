@@ -241,31 +241,31 @@ class Client:
             batch: the id of theirs; None takes any.
 
         Raises:
-            JobNotFound: a plain id, a pattern, or a batch, that names no job at all.
+            JobNotFound: a plain id, a pattern, or a batch, that names no job at all, or a name that
+                names none of the batch.
         """
         found: dict[str, Job] = {}
-        if batch is not None:
+        if batch is not None and not names:
             if not (members := self.jobs(batch=batch)):
                 raise _no_batch(batch)
-            if not names:
-                return [job for job in members if not statuses or job.status in statuses]
+            return [job for job in members if not statuses or job.status in statuses]
         for name in names:
             try:
                 matches = [self.job(name)]
             except JobNotFound:
                 if not PATTERN_CHARACTERS & set(name):
                     raise
-                if not (matches := self.jobs(name)):
+                if not (matches := self.jobs(name, batch=batch)):
+                    of = "" if batch is None else f" of batch {batch!r}"
                     raise JobNotFound(
-                        f"no job matches {name!r}", "'shoal status' lists them"
+                        f"no job{of} matches {name!r}", "'shoal status' lists them"
                     ) from None
+            if batch is not None and matches[0].spec.batch != batch:
+                raise JobNotFound(
+                    f"job {name!r} is not of batch {batch!r}", "'shoal status JOB' says of which"
+                )
             found.update((job.job_id, job) for job in matches)
-        return [
-            job
-            for job in found.values()
-            if (not statuses or job.status in statuses)
-            and (batch is None or job.spec.batch == batch)
-        ]
+        return [job for job in found.values() if not statuses or job.status in statuses]
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """The attempts of a job that ended, over all its runs."""

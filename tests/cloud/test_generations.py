@@ -13,7 +13,7 @@ from .watching import PARAMETERS, Watched
 JOBS = 1_100
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_worker_outlives_an_execution(
     emulator: Emulator, machines: Machines, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -33,7 +33,7 @@ def test_a_worker_outlives_an_execution(
         QueueUrl=sqs.get_queue_url(QueueName="steady-scale")["QueueUrl"], MessageBody="{}"
     )
 
-    assert fleet.until_over(JOBS, 360) == {"Successful": JOBS}
+    assert fleet.until_over(JOBS, 800) == {"Successful": JOBS}
 
     counts = moment.counts()
     with capsys.disabled():

@@ -7,12 +7,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from shoal.core.confirm import Outcome
 from shoal.core.errors import JobNotFound, StoreBusy, StoreError
-from shoal.core.job import Status
+from shoal.core.job import Started, Status
 from shoal.core.spec import JobSpec
 from shoal.local import schema
 from shoal.local.bells import Bells
@@ -204,3 +206,25 @@ def test_closing_folds_the_log_into_the_file(place: Place) -> None:
     place.submit({"job_id": "a", "commands": ["echo"]})
     place.work()
     wait_until(lambda: not list(place.layout.own.glob("shoal.db-wal")))
+
+
+def test_the_winner_of_a_large_batch_takes_its_next_job_with_a_whole_lease(tmp_path: Path) -> None:
+    """Cancelling the rest takes its time, which is none of the next job's: others would take it."""
+    store = open_store(tmp_path / "shoal.db", synced=False)
+    rest = (
+        JobSpec(f"{number}", commands=("echo",), batch="hunt", stop_on_success=True)
+        for number in range(40_000)
+    )
+    store.submit((Submission(spec, spec.job_id) for spec in rest), 1.0)
+    winner = store.claim("w", 1.0, 60.0)
+    assert winner is not None
+    store.submit([Submission(JobSpec("urgent", commands=("echo",), priority=1), "urgent")], 1.0)
+    began = time.monotonic()
+    following = store.settle(winner, Outcome(True, "confirmed", 0), 1.0, 0.0, 60.0)
+    took_s = time.monotonic() - began
+    assert following is not None
+    assert following.job_id == "urgent"
+    assert isinstance(following.state, Started)
+    assert following.state.lease.until >= 60.0 + took_s
+    assert store.counts("hunt").by_status[Status.CANCELLED] == 39_999
+    store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,28 @@ def test_a_job_without_a_file_that_matches_is_held(steps: Steps) -> None:
     assert first.pass_on() == 1
     assert second.files("bad") == {"late.msh": "late", "next.sh": "true\n"}
     assert first.findings() == []
+
+
+def test_a_job_does_not_replace_one_of_another_environment(
+    step: Callable[[str], Step],
+) -> None:
+    """Where two lead to one, job folders of one name go on one after the other."""
+    first, other, second = step("first"), step("other"), step("second")
+    for one in (first, other):
+        one.lead(second)
+        one.put("a/run.sh")
+        one.put("a/data", one.root.name)
+        one.end("a")
+    assert (first.pass_on(), other.pass_on()) == (1, 0)
+    assert any("'a/next.sh' came there from another environment" in line for line in other.said)
+    assert second.files("a")["data"] == "first"
+    with second.client() as client:
+        second.end_next(client)
+    assert other.pass_on() == 1
+    assert second.files("a")["data"] == "other"
+    with second.client() as client:
+        statuses = [line.status for line in client.settlements()]
+    assert statuses == [Status.SUCCESSFUL]
 
 
 def test_a_new_run_takes_the_place_of_one_that_is_held(steps: Steps) -> None:

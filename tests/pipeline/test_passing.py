@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from shoal.core.errors import EnvironmentBusy, EnvironmentMissing, ShoalError
 from shoal.core.job import Status
+from shoal.local.doctor import salvage
 from shoal.pipeline.ledger import TOPIC, id_of
 
 from .step import FAILED, Step, wait_until
@@ -180,6 +183,30 @@ def test_a_lost_cursor_does_no_harm(steps: Steps) -> None:
     assert first.pass_on() == 0
     assert {*second.runs().values()} == {1}
     assert second.files("a/1")["data"] == "changed by the next job"
+
+
+def test_a_store_that_lost_its_last_lines_passes_on_what_comes_after(steps: Steps) -> None:
+    """What is saved of a damaged store goes on with numbers that nobody has read yet."""
+    first, second = steps
+    first.put("a/run.sh")
+    first.put("a/data")
+    first.end("a")
+    assert first.pass_on() == 1
+    with closing(sqlite3.connect(first.layout.database)) as database:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'settlement'"
+        ((number,),) = database.execute(query).fetchall()
+        ((size,),) = database.execute("PRAGMA page_size").fetchall()
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with first.layout.database.open("r+b") as file:
+        file.seek((number - 1) * size)
+        file.write(bytes(size))
+    _, saved = salvage(first.layout)
+    assert saved == 1
+    first.put("b/run.sh")
+    first.put("b/data")
+    first.end("b")
+    assert first.pass_on() == 1
+    assert second.runs() == {"a/next.sh": 1, "b/next.sh": 1}
 
 
 def test_one_at_a_time(steps: Steps) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from shoal.client_ports import Account, Finding
 from shoal.core.errors import EnvironmentBusy, SpecError
 from shoal.core.intake import plan_job
-from shoal.core.spec import stored_spec
+from shoal.core.spec import refused_json, stored_spec
 from shoal.job_folder import problem_with
 from shoal.local import processes, schema
 from shoal.local.bells import IDLE, STOP, Bells
@@ -26,6 +26,16 @@ from shoal.ports import Found, Submission
 from shoal.settings import Settings
 
 SALVAGED_TABLES = ("job", "attempt", "settlement", "result", "flag", "stopped", "note")
+
+MISSING = "the store was damaged: lines before this one may be missing"
+
+_NUMBER_ON = (
+    "INSERT INTO settlement SELECT noted.cursor + 1, NULL, 0, 'Failed', ?, ?, ?"
+    " FROM (SELECT max(CAST(value AS INTEGER)) AS cursor FROM note WHERE key LIKE '% cursor') noted"
+    " WHERE noted.cursor > (SELECT coalesce(max(cursor), 0) FROM settlement)"
+)
+"""Lets the lines to come have numbers of their own, where the last lines could not be saved: who
+has noted how far they were read would take new ones for read."""
 
 
 class LocalDoctor:
@@ -211,6 +221,7 @@ def salvage(layout: Layout) -> tuple[Path, int]:
                     continue
                 places = ", ".join("?" * len(row))
                 target.execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", row)
+        target.execute(_NUMBER_ON, (MISSING, time.time(), refused_json(aside.name)))
         target.execute("COMMIT")
         saved = int(target.execute("SELECT count(*) FROM job").fetchone()[0])
     finally:

@@ -26,8 +26,14 @@ MAX_INTEGER = 2**62
 FIRST_WINDOW = 4_000
 """Jobs looked at in one go, at first; more while that is quick."""
 
+FEW = 1_000
+"""Jobs that are sorted in a millisecond or two."""
+
 MAX_PATTERN = 10_000
 """SQLite takes no glob of over 50,000 bytes."""
+
+PLACE_DIGITS = 18
+"""SQLite counts no further than nine times as far."""
 
 _SET = re.compile(r"\[(?:([!^]?+)(\]?+[^\]]*+\]))?")
 _FINAL = ", ".join(f"'{status}'" for status in Status if status.is_final)
@@ -104,7 +110,11 @@ def read_page(execute: Execute, query: Query, after: str | None, limit: int) -> 
     way, window = WAYS[query.order], FIRST_WINDOW
     index = _INDEXES.get(query.statuses[0]) if len(query.statuses) == 1 else None
     if index is not None and way.source == "job" and way.key == "seq":
-        way, window = way._replace(source=f"job INDEXED BY {index}"), MAX_INTEGER
+        way = way._replace(source=f"job INDEXED BY {index}")
+        if query.pattern is None and query.batch is None:
+            window = MAX_INTEGER  # all that it holds is wanted, so a full page ends the look
+    elif way.key == "job_id" and not _are_few(execute, query):
+        way = way._replace(source="job INDEXED BY sqlite_autoindex_job_1")
     conditions, values = filters(query.pattern, query.statuses, query.batch)
     place = _start(execute, way) if after is None else _place(way, after)
     give_up_at = time.monotonic() + LOOK_S
@@ -128,6 +138,16 @@ def read_page(execute: Execute, query: Query, after: str | None, limit: int) -> 
         if now - began < LOOK_S / 4:
             window = min(2 * window, MAX_INTEGER)
     return Page(jobs, None)
+
+
+def _are_few(execute: Execute, query: Query) -> bool:
+    """Whether an index finds so few jobs that they may all be sorted for each window."""
+    if query.batch is None and (len(query.statuses) != 1 or query.statuses[0] not in _INDEXES):
+        return False
+    statuses = query.statuses if query.batch is None else ()
+    conditions, values = filters(None, statuses, query.batch)
+    some = f"SELECT 1 FROM job WHERE TRUE{conditions} LIMIT {FEW + 1}"
+    return bool(execute(f"SELECT count(*) <= {FEW} FROM ({some})", values).fetchone()[0])
 
 
 def filters(
@@ -169,12 +189,9 @@ def _start(execute: Execute, way: _Way) -> Any:
 def _place(way: _Way, after: str) -> Any:
     if way.key == "job_id":
         return after
-    try:
+    if after.isascii() and after.isdigit() and len(after) <= PLACE_DIGITS:
         return int(after)
-    except ValueError:
-        raise SpecError(
-            f"{after!r} is no place in this list", "begin with its first page"
-        ) from None
+    raise SpecError(f"{after!a} is no place in this list", "begin with its first page")
 
 
 def _border(execute: Execute, way: _Way, place: Any, window: int) -> Any:

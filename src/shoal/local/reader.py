@@ -166,9 +166,12 @@ class SqliteReader:
     def _counts_of(self, batch: str) -> Counts:
         by_status = dict.fromkeys(Status, 0)
         with self._reading():
-            rows = self._execute(
-                "SELECT status, count(*) FROM job WHERE batch = ? GROUP BY status", (batch,)
-            )
+            try:
+                rows = self._execute(
+                    "SELECT status, count(*) FROM job WHERE batch = ? GROUP BY status", (batch,)
+                )
+            except UnicodeEncodeError:
+                return Counts(by_status)  # no batch is named by what is not valid UTF-8
             by_status.update({Status(status): number for status, number in rows})
         return Counts(by_status)
 

@@ -73,7 +73,8 @@ _SETTLE = (
 )
 _STOP = "INSERT INTO stopped VALUES (?, ?, 0) ON CONFLICT DO UPDATE SET done = 0"
 _LIVE_OF_BATCH = (
-    "SELECT job_id FROM job WHERE batch = ? AND status IN ('Queued', 'Started') LIMIT ?"
+    "SELECT seq, job_id FROM job WHERE batch = ? AND seq > ? AND status IN ('Queued', 'Started')"
+    " ORDER BY seq LIMIT ?"
 )
 _PROMOTE = (
     "UPDATE job SET not_before = 0 WHERE status = 'Queued' AND not_before > 0 AND not_before <= ?"
@@ -164,7 +165,7 @@ class SqliteStore(SqliteReader):
                 job = self._claim(worker, now, lease_s)
             if self._stop_first is None:
                 return job
-            self._finish_stop(self._stop_first, now)
+            now += self._finish_stop(self._stop_first, now)
 
     def renew(self, job: Job, now: float, lease_s: float) -> Job:
         with self._transaction():
@@ -177,18 +178,18 @@ class SqliteStore(SqliteReader):
         next_job = None
         assert isinstance(job.state, Started)
         worker = job.state.lease.worker
-        self._stop_first = None
+        stops = [effect.batch for effect in decision.effects if isinstance(effect, StopBatch)]
+        self._stop_first = stops[0] if stops else None
         with self._transaction():
             self._write(job, decision, now)
-            if next_lease_s is not None:
+            # A job that is claimed now would have to wait until the batch is stopped.
+            if next_lease_s is not None and not stops:
                 next_job = self._claim(worker, now, next_lease_s)
         self._ring(decision)
-        for effect in decision.effects:
-            if isinstance(effect, StopBatch):
-                self._finish_stop(effect.batch, now)
-        if self._stop_first is not None and next_lease_s is not None:
-            return self.claim(worker, now, next_lease_s)
-        return next_job
+        if self._stop_first is None:
+            return next_job
+        now += self._finish_stop(self._stop_first, now)
+        return self.claim(worker, now, next_lease_s) if next_lease_s is not None else None
 
     def interrupt(self, job: Job, reason: str, now: float, limit: int, delay_s: float) -> None:
         decision = decide(job, Interrupted(job.token, reason, limit, delay_s), now)
@@ -217,19 +218,32 @@ class SqliteStore(SqliteReader):
     def _is_stopped(self, batch: str) -> bool:
         return bool(self._execute("SELECT 1 FROM stopped WHERE batch = ?", (batch,)).fetchone())
 
-    def _finish_stop(self, batch: str, now: float) -> None:
-        """Cancel what is left of a batch; whoever comes to it next does, if this is cut off."""
+    def _finish_stop(self, batch: str, now: float) -> int:
+        """Cancel what is left of a batch; whoever comes to it next does, if this is cut off.
+
+        The batch is gone through once, between the transactions, as it may be large. What comes to
+        it meanwhile is cancelled when its turn comes.
+
+        Returns:
+            How many whole seconds that took: a lease that follows must not begin before them.
+        """
+        began = time.monotonic()
         [(reason,)] = self.query("SELECT reason FROM stopped WHERE batch = ?", batch)
-        while True:
+        last = 0
+        while left := self.query(_LIVE_OF_BATCH, batch, last, CHANGES):
+            last = left[-1][0]
+            decisions = []
             with self._transaction():
-                left = self._execute(_LIVE_OF_BATCH, (batch, CHANGES)).fetchall()
-                decisions = [self._apply(job_id, Cancelled(reason), now) for (job_id,) in left]
-                if not left:
-                    self._execute("UPDATE stopped SET done = 1 WHERE batch = ?", (batch,))
+                for _, job_id in left:
+                    job = self._find(job_id)
+                    if job is None or job.status.is_final or job.spec.batch != batch:
+                        continue  # it has moved on since it was found
+                    decisions.append(self._write(job, decide(job, Cancelled(reason), now), now))
             for decision in decisions:
                 self._ring(decision)
-            if not left:
-                return
+        with self._transaction():
+            self._execute("UPDATE stopped SET done = 1 WHERE batch = ?", (batch,))
+        return int(time.monotonic() - began)
 
     # --- a user's calls ---------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from shoal.core.errors import (
 )
 from shoal.core.glob import matcher
 from shoal.core.intake import is_executable, plan_job
+from shoal.core.job import Job
 from shoal.core.spec import JobSpec, storable, stored_spec
 from shoal.environment import open_environment
 from shoal.job_folder import problem_with
@@ -50,6 +51,9 @@ from shoal.ports import Beat, Submission
 GROUP = 20
 """Runs that are submitted together: a write to disk here and there is for all of them, and a crash
 has at most so many copied again."""
+
+MARK = "next-"
+"""Begins the delivery ids of what was passed on."""
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Between two tries of what could not be passed on."""
@@ -242,10 +246,13 @@ class Pipeline:
         planned = msgspec.structs.replace(planned, batch=spec.batch or planned.batch)
         delivery = self._delivery(run)
         try:
-            if delivery in target.store.job(planned.job_id).deliveries:
-                return None
+            there = target.store.job(planned.job_id)
         except JobNotFound:
             pass
+        else:
+            if delivery in there.deliveries:
+                return None
+            self._refuse_clash(there)
         wanted = self._wanted(spec)
         with tempfile.TemporaryDirectory(prefix="shoal-") as scratch:
             paths = self._source.folders.copies(spec.folder, wanted, Path(scratch))
@@ -275,9 +282,26 @@ class Pipeline:
 
     def _delivery(self, run: Run) -> str:
         """Names the passing on of a run, whoever does it and however often."""
+        text = f"{self._own_id()} {run.run} {run.job_id}"
+        return self._own_mark() + hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def _own_mark(self) -> str:
+        """What the names of all that is passed on from here begin with."""
+        return f"{MARK}{self._own_id()[:12]}-"
+
+    def _own_id(self) -> str:
         self._source_id = self._source_id or id_of(self._source)
-        text = f"{self._source_id} {run.run} {run.job_id}"
-        return f"next-{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+        return self._source_id
+
+    def _refuse_clash(self, there: Job) -> None:
+        """See that no job which waits or runs is replaced by one of another environment."""
+        came = there.delivery_id
+        if there.status.is_final or not came.startswith(MARK) or came.startswith(self._own_mark()):
+            return
+        raise BucketError(
+            f"job {there.job_id!a} came there from another environment, and is not over",
+            "wait for it; give job folders names that differ where several lead to one",
+        )
 
     def _hold(self, ledger: Ledger, run: Run, reason: str) -> None:
         tries = self._tries[run.cursor] = self._tries.get(run.cursor, 0) + 1

@@ -59,8 +59,10 @@ class Batches(StoreTests):
         assert ids(store.page(Query(batch="a"), None, 2).jobs) == ["a3", "a2"]
         assert store.counts("a") == counted(queued=1, successful=1, failed=1)
         assert ids(store.jobs(batch="b é 'x'")) == ["b1"]
-        assert store.jobs(batch="nobody") == store.jobs(batch="") == []
-        assert store.counts("nobody") == counted()
+        for nobody in ("nobody", "", "\udcff"):
+            assert store.jobs(batch=nobody) == []
+            assert store.page(Query(batch=nobody), None, 2) == ([], None)
+            assert store.counts(nobody) == counted()
         assert store.counts().total == 5
 
     def test_a_job_is_in_the_batch_of_its_last_run(self, store: JobStore) -> None:

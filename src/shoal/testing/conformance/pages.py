@@ -110,6 +110,6 @@ class Pages(StoreTests):
 
     def test_a_place_that_is_none(self, many_kinds: JobStore) -> None:
         """A cursor that no page of this order can have said is refused."""
-        for place in ("x", "", "1 or 1", "\udcff"):
+        for place in ("x", "", "1 or 1", "\udcff", "-1", " 5", "1_0", "٣", 40 * "9"):
             with pytest.raises(SpecError):
                 many_kinds.page(Query(), place, 10)
