@@ -35,7 +35,7 @@ def no_executable(folder: str, rules: IntakeRules) -> BucketError:
     """The error for a job folder in which nothing is to start."""
     return BucketError(
         f"{folder!r} holds no executable (a file ending in {' or '.join(rules.trigger_suffixes)})",
-        "add one, or set trigger_suffix",
+        "add one, or set trigger_suffix in .shoal/shoal.toml (of a stack, TriggerSuffix)",
     )
 
 

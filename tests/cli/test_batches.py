@@ -83,6 +83,8 @@ def test_a_shotgun_search_ends_with_the_first_hit(shell: Shell) -> None:
     shell.type("up", "--until-idle", "--max-workers", "4")
     counts = shell.type_for_json("status", "--batch", said["batch"])["counts"]
     assert (counts["Successful"], counts["Cancelled"]) == (1, 29)
+    hint = f"To see why: shoal status 'n*' --batch {said['batch']} --status Cancelled\n"
+    assert hint in shell.type("wait", "n*", "--batch", said["batch"], code=1).err
     assert shell.type_for_json("status", "other")["Status"] == "Successful"
     assert "job 'n3' of batch" in shell.type_for_json("status", "n20")["reason"]
 

@@ -93,6 +93,15 @@ def test_fetch_copies_results_and_only_those(shell: Shell, tmp_path: Path) -> No
     assert files == [shell.folder / "here/in/a/out/r.txt"]
 
 
+def test_fetch_says_why_a_command_has_left_nothing(shell: Shell) -> None:
+    """A job without a folder keeps no files, and `fetch` says so."""
+    shell.submit("a", "echo > r.txt")
+    shell.run_all()
+    said = shell.type("fetch", "a", "to").err
+    assert "0 files copied" in said
+    assert "only its output" in said
+
+
 def test_fetch_names_a_result_that_is_gone(shell: Shell) -> None:
     """A result that somebody removed from the job folder is an error with a remedy."""
     shell.job_folder("a", "echo > r.txt")

@@ -97,3 +97,12 @@ def test_no_jobs_no_report(shell: Shell) -> None:
     error = shell.type("report", code=2).err
     assert "there is no job to report on" in error
     assert "'shoal submit'" in error
+
+
+@pytest.mark.parametrize("price", ["nan", "inf"])
+def test_a_price_that_is_none_is_refused(shell: Shell, price: str) -> None:
+    """Before anything is written."""
+    shell.submit("a")
+    said = shell.type("report", "--hourly-price", price, code=2)
+    assert "Invalid value for '--hourly-price'" in said.err
+    assert not (shell.folder / "shoal-report.html").exists()

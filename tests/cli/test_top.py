@@ -177,3 +177,9 @@ def test_sparklines() -> None:
     assert sparkline([0, 1, 2, 4], 10) == "▁▃▅█"
     assert sparkline([0, 0, 0, 8, 0, 0], 3) == "▁█▁"
     assert sparkline([1e9], 10) == "█"
+
+
+@pytest.mark.parametrize("every", ["nan", "1e300"])
+def test_a_pause_that_makes_no_sense_is_refused(shell: Shell, every: str) -> None:
+    """Nobody could wait for it."""
+    assert "Invalid value for '--every'" in shell.type("top", "--every", every, code=2).err

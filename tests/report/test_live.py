@@ -143,6 +143,27 @@ def test_errors_are_kept_and_overcome(place: Place) -> None:
         assert sampler.error is None
 
 
+def test_another_environment_in_the_same_place_is_seen(place: Place) -> None:
+    """A folder that was removed and made anew is another one: its jobs count, and no others."""
+    place.submit(3)
+    place.settle(GOOD, GOOD)
+    with Sampler(place.open, QUICK_S, fresh_s=0.0) as sampler:
+        sample = sampler.fresh(PATIENCE_S)
+        assert sample is not None
+        assert sum(sample.counts.values()) == 3
+        place.client.close()
+        place.folder.rename(place.folder.with_name("gone"))
+        until(sampler, lambda: sampler.error)
+        place.client = shoal.connect(place.folder)
+        place.submit(1)
+        place.settle(BAD)
+        until(sampler, lambda: sampler.error is None)
+        sample = sampler.fresh(PATIENCE_S, after=time.time())
+        assert sample is not None
+        assert sample.counts[Status.FAILED] == sum(sample.counts.values()) == 1
+        assert sum(sample.minute.values()) == 1
+
+
 def test_a_defect_does_not_end_it(place: Place) -> None:
     """An error nobody has foreseen is shown like any other, and the next look is taken."""
     broken = True

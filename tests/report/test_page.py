@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given, settings
 
 from shoal.core.job import Status
+from shoal.report.distribution import distribution
 from shoal.report.figures import figures_of
+from shoal.report.histogram import histogram_svg
 from shoal.report.page import report_html, shown, usd
 from shoal.report.spans import spans_of
 
@@ -146,3 +149,17 @@ def test_long_texts_are_cut_and_small_amounts_written_out() -> None:
     assert [usd(of) for of in (0, 1234.5, 0.1, 0.0123, 0.00012, 0.0000052)] == [
         *("$0.00", "$1,234.50", "$0.10", "$0.012", "$0.00012", "$0.0000052")
     ]
+
+
+@pytest.mark.parametrize("number", [1, 20_000, 1_000_000])
+def test_the_labels_of_a_histogram_are_whole(number: int) -> None:
+    """However large the numbers beside it, and however long the times below."""
+    found = distribution([1.0] * number + [195.0])
+    assert found is not None
+    svg = histogram_svg(found, noun="job", width=480)
+    labels = re.findall(r'<text x="([\d.]+)"[^>]*text-anchor="(end|middle)">([^<]*)<', svg)
+    for x, anchor, label in labels:
+        wide = 6.4 * len(label)
+        left = float(x) - (wide if anchor == "end" else wide / 2)
+        assert (left >= 0, left + wide <= 480) == (True, True), label
+    assert len(labels) > 4

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from urllib.parse import unquote
 
 import pytest
 
+import shoal
 from shoal.core.job import Job, Status
+from shoal.web.follow import Follower
 from tests.web.conftest import Place, Visitor
 
 HOSTILE = [
@@ -171,6 +175,50 @@ def test_only_the_end_of_a_long_output_is_shown(place: Place, visitor: Visitor) 
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="a.1.1.log"')
 
 
+def test_a_flood_of_output_is_not_read_in_full(place: Place) -> None:
+    """A program may print faster than anybody can read: only the end of it is looked at."""
+    job = place.start("a")
+    place.say(job, b"first\n")
+    follower = Follower("a", None)
+    with shoal.connect(place.root) as client:
+        assert [of.text for of in follower.look(client)] == ["first\n"]
+        os.truncate(place.opened.layout.log_path(job.job_id, job.token), 8 << 30)
+        place.say(job, b"\nlast\n")
+        began = time.monotonic()
+        (news,) = follower.look(client)
+    follower.close()
+    assert time.monotonic() - began < 1
+    assert (news.cut, news.text) == (True, "last\n")
+
+
+@pytest.mark.parametrize("path", ["/log", "/file", "/job/live"])
+def test_who_leaves_leaves_nothing_open(
+    place: Place, visitor: Visitor, wait_until: Callable[[Callable[[], bool]], None], path: str
+) -> None:
+    """Without waiting for garbage to be collected: a broken off download is common."""
+    job = with_folder(place, "j")
+    key = place.result(job, "big", b"x")
+    place.say(job, b"x")
+    output = place.opened.layout.log_path(job.job_id, job.token)
+    file = place.root / key if path == "/file" else output
+    if path != "/job/live":
+        os.truncate(file, 1 << 30)
+
+    def is_open() -> bool:
+        found = Path("/proc/self/fd").iterdir()
+        return any(of.is_symlink() and os.readlink(of) == str(file) for of in found)
+
+    gc.disable()
+    try:
+        with visitor.http.stream("GET", path, params={"id": "j", "key": key}) as answer:
+            pieces = answer.iter_raw()
+            assert next(pieces)
+            assert is_open()
+        wait_until(lambda: not is_open())
+    finally:
+        gc.enable()
+
+
 def test_a_job_without_output_has_none(place: Place, visitor: Visitor) -> None:
     """Neither to follow nor to save."""
     place.end(place.start("a"))
@@ -232,7 +280,7 @@ def test_only_results_of_the_job_are_given_away(place: Place, visitor: Visitor, 
     (place.root / "j" / "run.sh").write_text("input")
     place.result(job, "r.txt", b"mine")
     answer = visitor.get("/file", params={"id": "j", "key": key})
-    assert answer.status_code == 503
+    assert answer.status_code == 404
     assert "no result" in answer.text
 
 
@@ -256,7 +304,7 @@ def test_a_result_that_is_something_else_now_is_not_read(
     elif kind == "pipe":
         os.mkfifo(path)
     answer = visitor.get("/file", params={"id": "j", "key": key})
-    assert answer.status_code == 503
+    assert answer.status_code == 404
     assert "secret" not in answer.text
 
 

@@ -118,6 +118,7 @@ def test_a_page_mark_that_makes_no_sense_is_explained(place: Place, visitor: Vis
         assert answer.status_code == 400
         assert "What helps" in answer.text
     assert visitor.get("/jobs?q=%80%ff&batch=%ff&status=%ff&found=%ff").status_code == 200
+    assert visitor.get(f"/jobs?{'&'.join('abc' * 100)}").status_code == 200
 
 
 def test_a_status_is_said_in_words(place: Place, visitor: Visitor) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +13,14 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from shoal.cli.door import Door
+from shoal.client import Client, connect
+from shoal.report.live import Sampler
+from shoal.web.access import Keys
+from shoal.web.address import TOKEN_VARIABLE, listen, new_token, url_of
+from shoal.web.clients import Clients
 from shoal.web.plain import PlainText
+from shoal.web.site import Site
 from tests.web.conftest import PATIENCE_S, Dashboard, Place, Visitor
 
 WaitUntil = Callable[[Callable[[], bool]], None]
@@ -87,6 +96,23 @@ def test_a_damaged_store_is_explained(
     shutil.rmtree(place.root)
 
 
+def test_who_comes_after_a_rest_gets_figures_of_now(place: Place, wait_until: WaitUntil) -> None:
+    """However long a look takes: those that are there may be of yesterday."""
+
+    def open_slowly() -> Client:
+        time.sleep(0.2)
+        return connect(place.root, create=False)
+
+    sampler = Sampler(open_slowly, 0.02, idle_after_s=0.1, fresh_s=0.0)
+    site = Site("x", Clients("x", open_slowly), sampler, Keys("t", 1), "", lambda: False)
+    with sampler:
+        assert site.sample().live == 0
+        wait_until(lambda: sampler.is_resting)
+        place.submit("a")
+        time.sleep(0.1)  # several pauses between looks: what is known is old now
+        assert site.sample().live == 1
+
+
 def test_a_stream_does_not_hold_up_the_end(place: Place) -> None:
     """Somebody who follows an output is let go."""
     place.start("a")
@@ -106,20 +132,37 @@ def test_a_stream_does_not_hold_up_the_end(place: Place) -> None:
 
 
 def test_it_serves_on_an_inherited_socket_until_its_parent_is_gone(place: Place) -> None:
-    """As `shoal up` starts it; the printed URL lets in."""
+    """As `shoal up` starts it; the URL that was printed there lets in."""
     words = [sys.executable, "-m", "shoal.cli.main", "ui", "-e", str(place.root), "--no-open"]
-    with subprocess.Popen(
-        [*words, "--with-parent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        with httpx.Client(follow_redirects=True, timeout=PATIENCE_S) as http:
-            answer = http.get(url)
-            assert answer.status_code == 200
-            assert "token" not in str(answer.url)
-        process.stdin.close()
-        assert process.wait(PATIENCE_S) == 0
+    with listen(0) as listening:
+        fd, token = listening.fileno(), new_token()
+        url = url_of(listening, token)
+        with subprocess.Popen(
+            [*words, "--with-parent", "--fd", str(fd)],
+            stdin=subprocess.PIPE,
+            pass_fds=[fd],
+            env={**os.environ, TOKEN_VARIABLE: token},
+        ) as process:
+            assert process.stdin is not None
+            with httpx.Client(follow_redirects=True, timeout=PATIENCE_S) as http:
+                answer = http.get(url)
+                assert answer.status_code == 200
+                assert "token" not in str(answer.url)
+            process.stdin.close()
+            assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_dashboard_that_is_stuck_does_not_hold_up_its_supervisor(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is killed."""
+    monkeypatch.setattr("shoal.cli.door.FAREWELL_S", 0.1)
+    with Door(str(place.root), 0) as door:
+        with httpx.Client(timeout=PATIENCE_S) as http:
+            assert http.get(door.url).status_code == 303
+        assert door._child is not None
+        os.kill(door._child.pid, signal.SIGSTOP)
+    assert door._child.returncode == -signal.SIGKILL
 
 
 def test_a_port_that_is_taken_is_explained(place: Place, dashboard: Dashboard) -> None:

@@ -20,6 +20,8 @@ from shoal.web.address import TOKEN_VARIABLE, listen, new_token, url_of
 log = logging.getLogger(__name__)
 
 AFTER_FAILURE_S = 5.0
+FAREWELL_S = 5.0
+"""How long the dashboard may take to end; one that is stuck, or stopped, is killed then."""
 
 
 class Door:
@@ -38,6 +40,7 @@ class Door:
         self._token = new_token()
         self._listener = listen(port)
         self._end, self._leave = os.pipe()
+        self._child: subprocess.Popen[bytes] | None = None
         self._watchman = threading.Thread(target=self._watch, name="dashboard", daemon=True)
 
     @property
@@ -51,7 +54,10 @@ class Door:
 
     def __exit__(self, *error: object) -> None:
         os.close(self._leave)  # which the process has as its standard input, too
-        self._watchman.join()
+        self._watchman.join(FAREWELL_S)
+        if self._watchman.is_alive() and self._child is not None:
+            self._child.kill()
+            self._watchman.join()
         os.close(self._end)
         self._listener.close()
 
@@ -79,5 +85,5 @@ class Door:
             pass_fds=[fd],
             start_new_session=True,
             env={**os.environ, TOKEN_VARIABLE: self._token},
-        ) as child:
-            return child.wait()
+        ) as self._child:
+            return self._child.wait()

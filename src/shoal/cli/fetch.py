@@ -16,7 +16,7 @@ from shoal.cli.options import (
 
 
 @click.command("fetch", short_help="Copy the results of jobs to a folder.")
-@click.argument("jobs", metavar="JOB...", nargs=-1, shell_complete=complete_jobs)
+@click.argument("jobs", metavar="[JOB]...", nargs=-1, shell_complete=complete_jobs)
 @click.argument("destination", metavar="DEST", type=click.Path(path_type=Path, file_okay=False))
 @batch_option
 @environment_option
@@ -44,3 +44,5 @@ def command(
         print_json([str(path) for path in fetched])
     else:
         say(f"{len(fetched):,} file{'s' * (len(fetched) != 1)} copied to {destination}")
+        if not fetched:
+            say("A job without a folder keeps no files, only its output: see 'shoal logs'.")

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers from one to another; `nan` and `inf` are none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read what was typed."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a valid number.", param, ctx)
+        return number
 
 
 def environment_option(function: F) -> F:
@@ -32,7 +46,7 @@ def json_option(function: F) -> F:
 def jobs_argument(*, required: bool) -> Callable[[F], F]:
     """`JOB...`: ids or glob patterns."""
     return click.argument(
-        "jobs", metavar="JOB...", nargs=-1, required=required, shell_complete=complete_jobs
+        "jobs", metavar="[JOB]...", nargs=-1, required=required, shell_complete=complete_jobs
     )
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from shoal.cli.options import batch_option, environment_option, jobs_argument, json_option
+from shoal.cli.options import (
+    FiniteRange,
+    batch_option,
+    environment_option,
+    jobs_argument,
+    json_option,
+)
 
 DEFAULT_FILE = "shoal-report.html"
 
@@ -26,7 +32,7 @@ DEFAULT_FILE = "shoal-report.html"
 @click.option("--title", metavar="TEXT", help="Its title.  [default: the batch or environment]")
 @click.option(
     "--hourly-price",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     metavar="USD",
     help="What an hour of a machine costs; without it, only hours are shown.",
 )
@@ -50,6 +56,7 @@ def command(
       shoal report 'sweep-*' -o sweep.html --title "The sweep"
       shoal report --batch ID --hourly-price 0.085
     """
+    import os
     import time
 
     from shoal.cli.output import print_json, say
@@ -84,7 +91,9 @@ def command(
         title=title or (f"Batch {batch}" if batch is not None else name.rpartition("/")[2] or name),
         environment=name,
     ).encode()
-    with click.open_file(output, "wb") as file:
+    # A full disk must not cost the last report; but a device or a pipe is not to be replaced.
+    replaces = os.path.isfile(output) or not os.path.exists(output)
+    with click.open_file(output, "wb", atomic=replaces) as file:
         file.write(page)
     if output != "-":
         click.echo(figures.headline)

@@ -20,7 +20,7 @@ SHOW_AFTER_S = 0.5
 
 
 @click.command("submit", short_help="Submit job folders, commands, or sweeps.")
-@click.argument("paths", metavar="PATH...", nargs=-1, type=click.Path())
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path())
 @environment_option
 @json_option
 @click.option("--command", "shell_command", metavar="CMD", help="A shell command as the job.")

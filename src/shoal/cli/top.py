@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.options import environment_option
+from shoal.cli.options import FiniteRange, environment_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from shoal.client import Client
     from shoal.core.job import Job
     from shoal.report.live import Sampler
+    from shoal.web.clients import Clients
 
 PATIENCE_S = 60.0
 """For the first look, where it is the only one."""
@@ -32,7 +33,7 @@ MOST_RUNNING, MOST_FAILED = 300, 20
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(0.1),
+    type=FiniteRange(0.1, 86_400),
     metavar="S",
     help="Seconds between two looks.  [default: 1, on AWS 5]",
 )
@@ -49,20 +50,26 @@ def command(environment: str | None, every_s: float | None, once: bool) -> None:
     from shoal.cli.output import console
     from shoal.client import connect
     from shoal.report.live import Sampler
+    from shoal.web.clients import Clients
 
     with connect(environment, create=False) as client:
+        name = client.environment.name
 
-        def again() -> Client:
-            return connect(environment, create=False)
+    def again() -> Client:
+        return connect(environment, create=False)
 
+    clients = Clients(name, again)
+    try:
         with Sampler(again, every_s) as sampler:
             if once or not sys.stdout.isatty() or console().is_dumb_terminal:
-                _print_once(client, sampler)
+                _print_once(name, clients, sampler)
             else:
-                _follow(client, sampler)
+                _follow(name, clients, sampler)
+    finally:
+        clients.close()
 
 
-def _print_once(client: Client, sampler: Sampler) -> None:
+def _print_once(name: str, clients: Clients, sampler: Sampler) -> None:
     from shoal.cli.output import console, print_block
     from shoal.cli.top_screen import MOST_COLUMNS, Moment, picture
     from shoal.core.errors import StoreError
@@ -72,11 +79,11 @@ def _print_once(client: Client, sampler: Sampler) -> None:
         raise StoreError(
             sampler.error or f"there was no answer within {PATIENCE_S:g} s", "'shoal doctor' helps"
         )
-    moment = Moment(sample, sampler.history(), *_details(client), error=None)
-    print_block(picture(moment, client.environment.name, min(console().width, MOST_COLUMNS), None))
+    moment = Moment(sample, sampler.history(), *_details(clients), error=None)
+    print_block(picture(moment, name, min(console().width, MOST_COLUMNS), None))
 
 
-def _follow(client: Client, sampler: Sampler) -> None:
+def _follow(name: str, clients: Clients, sampler: Sampler) -> None:
     import time
 
     from rich.live import Live
@@ -87,9 +94,8 @@ def _follow(client: Client, sampler: Sampler) -> None:
     from shoal.core.errors import ShoalError
 
     out = console()
-    name = client.environment.name
-    seen_at: float | None = None
-    running, failed = _details(client)
+    drawn: object = None
+    running, failed = _details(clients)
     with _keys() as is_asked_to_leave, Live(console=out, screen=True, auto_refresh=False) as live:
         try:
             while not is_asked_to_leave():
@@ -98,11 +104,12 @@ def _follow(client: Client, sampler: Sampler) -> None:
                 if sample is None:
                     live.update(Text(one_line(error or f"looking at {name} ...")), refresh=True)
                     continue
-                if sample.at == seen_at and error is None:
+                if (sample.at, error, out.size) == drawn:
                     continue
-                seen_at = sample.at
+                drawn = (sample.at, error, out.size)
                 try:
-                    running, failed = _details(client)
+                    if error is None:
+                        running, failed = _details(clients)
                 except ShoalError as problem:
                     error = str(problem)
                 moment = Moment(sample, sampler.history(), running, failed, error)
@@ -111,8 +118,13 @@ def _follow(client: Client, sampler: Sampler) -> None:
             pass  # how one leaves
 
 
-def _details(client: Client) -> tuple[list[Job], list[Failure]]:
+def _details(clients: Clients) -> tuple[list[Job], list[Failure]]:
     """The jobs that run, and what failed last."""
+    with clients.lend() as client:
+        return _details_of(client)
+
+
+def _details_of(client: Client) -> tuple[list[Job], list[Failure]]:
     import time
 
     from shoal.cli.top_screen import Failure

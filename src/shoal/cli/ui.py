@@ -49,6 +49,8 @@ def command(
         url = url_of(listening, token)
 
         def ready() -> None:
+            if with_parent:  # which has said the address
+                return
             say(f"dashboard of {name}, until Ctrl-C:")
             click.echo(url)
             sys.stdout.flush()

@@ -29,7 +29,8 @@ DRAIN_EVERY_S = 0.5
     "--trigger-suffix",
     multiple=True,
     metavar="SUFFIX",
-    help="A file with this ending starts a job.  [default: .sh]",
+    help="A file with this ending starts a job. In shoal.toml it holds for 'shoal submit' too."
+    "  [default: .sh]",
 )
 @click.option("--retry", type=int, metavar="N", help="Retries of jobs that come as folders.")
 @click.option(

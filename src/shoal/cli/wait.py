@@ -50,8 +50,19 @@ def command(
         say(said if not left else f"time is up with {left:,} not over: {said}")
     if not progress.all_successful:
         if not as_json and not left:
-            say("'shoal status --status Failed --status Cancelled' says why")
+            say(f"To see why: {_why(jobs, batch, counts)}")
         raise click.exceptions.Exit(EXIT_UNSUCCESSFUL)
+
+
+def _why(jobs: tuple[str, ...], batch: str | None, counts: dict[str, int]) -> str:
+    """The command that shows the reasons of those that were not successful."""
+    import shlex
+
+    words = ["shoal", "status", *jobs, *(["--batch", batch] if batch is not None else [])]
+    for status in ("Failed", "Cancelled"):
+        if status in counts:
+            words += ["--status", status]
+    return shlex.join(words)
 
 
 @contextmanager

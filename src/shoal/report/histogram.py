@@ -11,7 +11,10 @@ from shoal.report.figures import Interval
 from shoal.report.svg import nice_step, number, text, time_ticks
 from shoal.report.words import counted, spoken
 
-AXIS_PX, TOP_PX, LEFT_PX, RIGHT_PX = 22, 18, 50, 16
+AXIS_PX, TOP_PX, LEAST_LEFT_PX, RIGHT_PX = 22, 18, 50, 16
+CHARACTER_PX = 7
+"""At most, of a label."""
+
 LABEL_APART_PX = 62
 RULES = (50, 95)
 ROUND = ("1.000", "2.000", "5.000")
@@ -33,8 +36,9 @@ def histogram_svg(of: Distribution, *, noun: str, width: int = 480, height: int 
     """
     edges, most = of.edges, max(of.counts)
     title = f"{counted(of.count, noun)}: median {spoken(of.percentiles[50])}"
-    bottom, wide = height - AXIS_PX, (width - LEFT_PX - RIGHT_PX) / len(of.counts)
-    xs = [LEFT_PX + wide * place for place in range(len(edges))]
+    bottom, left = height - AXIS_PX, _left(most)
+    wide = (width - left - RIGHT_PX) / len(of.counts)
+    xs = [left + wide * place for place in range(len(edges))]
 
     def x(value: float) -> float:
         for place, (low, high) in enumerate(pairwise(edges)):
@@ -42,7 +46,7 @@ def histogram_svg(of: Distribution, *, noun: str, width: int = 480, height: int 
                 return xs[place] + wide * (value - low) / (high - low)
         return xs[-1]
 
-    parts = [_head("chart", width, height, title), *_scale(most, width, bottom)]
+    parts = [_head("chart", width, height, title), *_scale(most, left, width, bottom)]
     for place, count in enumerate(of.counts):
         if not count:
             continue
@@ -53,7 +57,7 @@ def histogram_svg(of: Distribution, *, noun: str, width: int = 480, height: int 
             f' width="{number(max(1.0, wide - 1))}" height="{number(tall)}">'
             f"<title>{text(said)}</title></rect>"
         )
-    parts += _edge_labels(edges, xs, height - 6)
+    parts += _edge_labels(edges, xs, width, height - 6)
     taken = -100.0
     for share in RULES:
         at = x(of.percentiles[share])
@@ -81,13 +85,14 @@ def over_time_svg(
         width, height: in pixels.
     """
     most = max(1, max(sum(of.ended.values()) for of in intervals))
-    bottom, wide = height - AXIS_PX, (width - LEFT_PX - RIGHT_PX) / len(intervals)
+    bottom, left = height - AXIS_PX, _left(most)
+    wide = (width - left - RIGHT_PX) / len(intervals)
     whole_s = intervals[-1].until_s
     total = sum(sum(of.ended.values()) for of in intervals)
     title = f"{counted(total, 'job')} over time"
-    parts = [_head("chart gantt", width, height, title), *_scale(most, width, bottom)]
+    parts = [_head("chart gantt", width, height, title), *_scale(most, left, width, bottom)]
     for at, label in time_ticks(began_at, began_at + whole_s, max(2, width // 110)):
-        x = LEFT_PX + (width - LEFT_PX - RIGHT_PX) * (at - began_at) / whole_s
+        x = left + (width - left - RIGHT_PX) * (at - began_at) / whole_s
         anchor = "end" if width - x < 40 else "middle"
         parts.append(
             f'<text x="{number(x)}" y="{height - 6}" text-anchor="{anchor}">{label}</text>'
@@ -101,7 +106,7 @@ def over_time_svg(
             y -= tall
             said = f"{spoken(of.since_s)} to {spoken(of.until_s)}: {count:,} {status}"
             parts.append(
-                f'<rect class="span {kind}" x="{number(LEFT_PX + wide * place + 0.5)}"'
+                f'<rect class="span {kind}" x="{number(left + wide * place + 0.5)}"'
                 f' y="{number(y)}" width="{number(max(1.0, wide - 1))}"'
                 f' height="{number(max(0.5, tall))}"><title>{said}</title></rect>'
             )
@@ -116,16 +121,23 @@ def _head(name: str, width: int, height: int, title: str) -> str:
     )
 
 
-def _scale(most: int, width: int, bottom: float) -> Iterator[str]:
+def _left(most: int) -> int:
+    """Room for the numbers of the scale."""
+    return max(LEAST_LEFT_PX, 12 + CHARACTER_PX * len(f"{most:,}"))
+
+
+def _scale(most: int, left: int, width: int, bottom: float) -> Iterator[str]:
     """Lines across, at round numbers."""
     step = max(1, round(nice_step(most, 3)))
     for value in range(0, most + 1, step):
         y = number(bottom - (bottom - TOP_PX) * value / most)
-        yield f'<path class="grid" d="M{LEFT_PX} {y}H{width - RIGHT_PX}"/>'
-        yield f'<text x="{LEFT_PX - 6}" y="{y}" dy="4" text-anchor="end">{value:,}</text>'
+        yield f'<path class="grid" d="M{left} {y}H{width - RIGHT_PX}"/>'
+        yield f'<text x="{left - 6}" y="{y}" dy="4" text-anchor="end">{value:,}</text>'
 
 
-def _edge_labels(edges: Sequence[float], xs: Sequence[float], y: float) -> Iterator[str]:
+def _edge_labels(
+    edges: Sequence[float], xs: Sequence[float], width: int, y: float
+) -> Iterator[str]:
     """The edges there is room for; where bins grow, round ones."""
     grows = len(edges) > 3 and edges[-1] - edges[-2] > 1.01 * (edges[2] - edges[1])
     taken = -LABEL_APART_PX * 1.0
@@ -140,4 +152,7 @@ def _edge_labels(edges: Sequence[float], xs: Sequence[float], y: float) -> Itera
         elif place % every:
             continue
         taken = x
-        yield f'<text x="{number(x)}" y="{number(y)}" text-anchor="middle">{spoken(edge)}</text>'
+        label = spoken(edge)
+        # One that is too long for the margin leans to the left.
+        x = min(x, width - CHARACTER_PX * len(label) / 2)
+        yield f'<text x="{number(x)}" y="{number(y)}" text-anchor="middle">{label}</text>'

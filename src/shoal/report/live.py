@@ -29,12 +29,16 @@ from shoal.report.settled import (
     minutes,
     read_on,
     seeded,
+    settlement_at,
 )
 
 log = logging.getLogger(__name__)
 
 EVERY_S, EVERY_AFAR_S = 1.0, 5.0
 """Between two looks: at a folder; at what answers late and takes money for it."""
+
+FRESH_S = 5.0
+"""How long a folder is looked at through one client: an open file says nothing of its removal."""
 
 IDLE_AFTER_S = 60.0
 SHARE = 4
@@ -88,9 +92,11 @@ class Sampler:
     thread, and returns at once.
 
     Args:
-        connect: opens a client for the thread; it is called again after an error.
+        connect: opens a client for the thread; it is called again after an error, and for a folder
+            now and then.
         every_s: the shortest pause between two looks; None: by the environment, 1 s or 5 s.
         idle_after_s: how long nobody must have asked before it looks no more.
+        fresh_s: how long a folder is looked at through one client.
 
     Attributes:
         is_resting: whether it looks no more, until somebody asks.
@@ -102,10 +108,12 @@ class Sampler:
         every_s: float | None = None,
         *,
         idle_after_s: float = IDLE_AFTER_S,
+        fresh_s: float = FRESH_S,
     ) -> None:
         self._connect = connect
         self._every_s = every_s
         self._idle_after_s = idle_after_s
+        self._fresh_s = fresh_s
         self._changed = threading.Condition()
         self._asked_at = time.monotonic()
         self._closing = False
@@ -217,12 +225,20 @@ class Sampler:
 
     def _run(self) -> None:
         client: Client | None = None
+        opened_at = 0.0
         try:
             while not self._closing:
                 try:
                     if client is None:
-                        client = self._connect()
+                        client, opened_at = self._connect(), time.monotonic()
                         self._adopt_pace(client)
+                    elif self._is_old(client, opened_at):
+                        last = settlement_at(client, self._cursor)
+                        client.close()
+                        client = None
+                        client, opened_at = self._connect(), time.monotonic()
+                        if settlement_at(client, self._cursor) != last:
+                            self._cursor = None  # another environment has taken its place
                     self._look(client)
                 except (ShoalError, OSError) as error:
                     self._failed(client, str(error))
@@ -245,6 +261,10 @@ class Sampler:
             self._error, self._tried_at = why, time.time()
             self._changed.notify_all()
 
+    def _is_old(self, client: Client, opened_at: float) -> bool:
+        is_folder = not client.environment.lag_s
+        return is_folder and time.monotonic() - opened_at >= self._fresh_s
+
     def _adopt_pace(self, client: Client) -> None:
         if self._every_s is None:
             self._every_s = EVERY_AFAR_S if client.environment.lag_s else EVERY_S
@@ -266,7 +286,8 @@ class Sampler:
     def _look(self, client: Client) -> None:
         began = time.monotonic()
         at = time.time()
-        is_late = not self._samples or at - self._samples[-1].at > 2 * MINUTE_S
+        # Also when the clock was set back: a chart goes one way.
+        is_late = not self._samples or abs(at - self._samples[-1].at) > 2 * MINUTE_S
         settled, seeds = self._settled, None
         if self._cursor is None or is_late:
             self._cursor = last_cursor(client)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shoal.client import Client
-from shoal.core.job import Finished, Status
+from shoal.core.job import Finished, Settlement, Status
 
 KEEP_S = 900
 """How far it goes back."""
@@ -60,6 +60,14 @@ def last_cursor(client: Client) -> int:
         else:
             high = middle
     return high
+
+
+def settlement_at(client: Client, cursor: int | None) -> Settlement | None:
+    """The run that ended with just this cursor: it tells an environment from another."""
+    if not cursor:
+        return None
+    found = client.environment.store.settlements(cursor - 1, 1)
+    return found[0] if found else None
 
 
 def seeded(client: Client, at: float) -> Settled:

@@ -17,15 +17,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from shoal.client import Client
-from shoal.core.errors import JobNotFound, NotAllowed, ShoalError, SpecError
-from shoal.environment import is_cloud
+from shoal.core.errors import BucketError, JobNotFound, NotAllowed, ShoalError, SpecError
 from shoal.report.live import Sampler
 from shoal.web.access import Access, Keys
 from shoal.web.clients import Clients
 from shoal.web.pages import actions, downloads, job, jobs, overview, workers
 from shoal.web.site import FIRST_LOOK_S, HERE, Refused, Site, site_of
-
-FRESH_S, FRESH_CLOUD_S = 2.0, 3600.0
 
 
 def make_app(
@@ -44,7 +41,7 @@ def make_app(
     """
     static = HERE / "static"
     static_path = f"/static/{_version(static)}"
-    clients = Clients(connect, FRESH_CLOUD_S if is_cloud(name) else FRESH_S)
+    clients = Clients(name, connect)
     sampler = Sampler(connect)
     site = Site(name, clients, sampler, keys, static_path, is_stopping)
 
@@ -106,6 +103,7 @@ def _explain(request: Request, error: Exception) -> Response:
     assert isinstance(error, ShoalError)
     titles = {
         JobNotFound: (404, "No such job"),
+        BucketError: (404, "No such file"),
         NotAllowed: (409, "That can't be done now"),
         SpecError: (400, "That makes no sense"),
         Refused: (403, "Not done"),

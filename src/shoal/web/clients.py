@@ -9,23 +9,27 @@ from threading import Lock
 
 from shoal.client import Client
 from shoal.core.errors import StoreError
+from shoal.environment import is_cloud
 
 KEPT = 4
 """Clients that wait for the next request; more are opened when more requests come at once."""
+
+FRESH_S, FRESH_CLOUD_S = 2.0, 3600.0
+"""How long one is used, of a folder and of a stack. An open file says nothing of its removal:
+whoever looks for long must open it anew now and then."""
 
 
 class Clients:
     """Lends out clients of one environment.
 
     Args:
+        name: of the environment.
         connect: opens one.
-        fresh_s: how long one is used. An open file says nothing of its removal: whoever looks
-            for long must open it anew now and then.
     """
 
-    def __init__(self, connect: Callable[[], Client], fresh_s: float) -> None:
+    def __init__(self, name: str, connect: Callable[[], Client]) -> None:
         self._connect = connect
-        self._fresh_s = fresh_s
+        self._fresh_s = FRESH_CLOUD_S if is_cloud(name) else FRESH_S
         self._lock = Lock()
         self._free: list[tuple[Client, float]] = []
 

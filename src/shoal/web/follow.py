@@ -74,8 +74,7 @@ class Follower:
 
     def _first(self, client: Client, job: Job, token: Token) -> News:
         self._log = client.log(job, token)
-        cut = self._log is not None and self._log.leave_out(SHOWN_BYTES)
-        text, cut = self._text(over=_is_over(job, token), cut=cut)
+        text, cut = self._text(over=_is_over(job, token))
         return News("start", str(token), text, cut)
 
     def _read(self, client: Client, job: Job, token: Token, *, over: bool) -> list[News]:
@@ -84,12 +83,13 @@ class Follower:
         text, cut = self._text(over=over)
         return [News("more", str(token), text, cut)] if text else []
 
-    def _text(self, *, over: bool, cut: bool = False) -> tuple[str, bool]:
+    def _text(self, *, over: bool) -> tuple[str, bool]:
         """The end of what is new, and whether that is not all of it; then it begins with a line."""
         if self._log is None:
             return "", False
+        is_cut = self._log.leave_out(SHOWN_BYTES)
         found, cut_now = last_bytes(self._log.read(over=over), SHOWN_BYTES)
-        if cut := cut or cut_now:
+        if cut := is_cut or cut_now:
             self._plain = PlainText()
             found = found[found.find(b"\n", 0, -1) + 1 :]
         return self._plain.feed(found), cut

@@ -82,7 +82,9 @@ class Site:
         Raises:
             StoreError: it can't be looked at.
         """
-        sample = self.sampler.fresh(NEXT_LOOK_S) or self.sampler.fresh(FIRST_LOOK_S)
+        # After a rest, the figures are of whenever somebody looked last.
+        wait_s = FIRST_LOOK_S if self.sampler.is_resting else NEXT_LOOK_S
+        sample = self.sampler.fresh(wait_s) or self.sampler.fresh(FIRST_LOOK_S)
         if sample is None:
             why = self.sampler.error or "the first look at it takes long"
             raise StoreError(f"{self.name} can't be shown ({why})", "load the page again")
@@ -161,7 +163,7 @@ def site_of(request: Request) -> Site:
 def parameters(query: bytes) -> dict[str, str]:
     """Parameters of a URL or a form; names of files may be bytes that are no text."""
     text = query.decode("latin-1")
-    pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape", max_num_fields=100)
+    pairs = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
     return dict(reversed(pairs))
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from shoal.client_ports import Reading
 from shoal.core.job import Token
 from shoal.web.look import shown
 from shoal.web.pages.job import token_of
 from shoal.web.site import Site, query_of, site_of
+from shoal.web.stream import Stream
 
 PIECE_BYTES = 256 << 10
 
@@ -29,7 +30,7 @@ def log(request: Request) -> Response:
         if found is not None:
             found.close()
     name = f"{job_id.rpartition('/')[2] or job_id}.{token}.log"
-    return StreamingResponse(
+    return Stream(
         _output(site, job_id, token),
         media_type="text/plain; charset=utf-8",
         headers={"Content-Disposition": attachment(name)},
@@ -43,7 +44,7 @@ def file(request: Request) -> Response:
     key = given.get("key", "")
     with site.clients.lend() as client:
         reading = client.open_result(given.get("id", ""), key)
-    return StreamingResponse(
+    return Stream(
         _pieces(reading),
         media_type="application/octet-stream",
         headers={
@@ -60,13 +61,13 @@ def attachment(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _output(site: Site, job_id: str, token: Token) -> Iterator[bytes]:
+def _output(site: Site, job_id: str, token: Token) -> Generator[bytes]:
     with site.clients.lend() as client:
         if token.attempt:
             yield from client.output(job_id, token)
 
 
-def _pieces(reading: Reading) -> Iterator[bytes]:
+def _pieces(reading: Reading) -> Generator[bytes]:
     """Exactly as much as was promised: the file may be growing."""
     left = reading.size_bytes
     try:

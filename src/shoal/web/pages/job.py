@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from shoal.client import Client
 from shoal.core.errors import JobNotFound, ShoalError
@@ -17,6 +17,7 @@ from shoal.core.job import Job, Token
 from shoal.core.spec import JobSpec
 from shoal.web.follow import Follower
 from shoal.web.site import Site, query_of, site_of
+from shoal.web.stream import Stream
 
 SIGN_OF_LIFE_S = 15.0
 FILES_SHOWN = 500
@@ -70,10 +71,12 @@ async def live(request: Request) -> Response:
     first, every_s = await run_in_threadpool(_look, site, follower)
     headers = {"X-Accel-Buffering": "no"}
     stream = _events(site, follower, first, every_s)
-    return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
+    return Stream(stream, "text/event-stream", headers)
 
 
-async def _events(site: Site, follower: Follower, lines: str, every_s: float) -> AsyncIterator[str]:
+async def _events(
+    site: Site, follower: Follower, lines: str, every_s: float
+) -> AsyncGenerator[str]:
     said_at = time.monotonic()
     try:
         while True:

@@ -147,7 +147,13 @@ function followLog(panel) {
       close();
       say(JSON.parse(event.data).text, "bad");
     });
-    source.addEventListener("error", () => say("no connection, trying again", "bad"));
+    source.addEventListener("error", () => {
+      // After an answer that is an error, a browser does not try again by itself.
+      if (source?.readyState === EventSource.CLOSED) {
+        close();
+        say("no output to be had; load the page again", "bad");
+      } else say("no connection, trying again", "bad");
+    });
   }
 
   function close() {
