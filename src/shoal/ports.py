@@ -37,6 +37,9 @@ class Counts(msgspec.Struct, frozen=True):
 
     by_status: dict[Status, int]
 
+    def __str__(self) -> str:
+        return ", ".join(f"{number:,} {status}" for status, number in self.by_status.items())
+
     @property
     def live(self) -> int:
         """Jobs that are not over."""

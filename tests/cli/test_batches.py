@@ -81,12 +81,23 @@ def test_a_shotgun_search_ends_with_the_first_hit(shell: Shell) -> None:
     )
     shell.type("submit", "--command", "true", "--id", "other")
     shell.type("up", "--until-idle", "--max-workers", "4")
+    assert shell.type_for_json("wait", "--batch", said["batch"])["found"] == "n3"
+    assert "n3" in shell.type("wait", "--batch", said["batch"]).err
     counts = shell.type_for_json("status", "--batch", said["batch"])["counts"]
     assert (counts["Successful"], counts["Cancelled"]) == (1, 29)
     hint = f"To see why: shoal status 'n*' --batch {said['batch']} --status Cancelled\n"
     assert hint in shell.type("wait", "n*", "--batch", said["batch"], code=1).err
     assert shell.type_for_json("status", "other")["Status"] == "Successful"
     assert "job 'n3' of batch" in shell.type_for_json("status", "n20")["reason"]
+
+
+def test_a_shotgun_search_may_find_nothing(shell: Shell) -> None:
+    """Where no job is successful, `wait` ends with 1 and points to the reasons."""
+    (shell.folder / "p.csv").write_text("n\n1\n2\n")
+    sweep = ("--sweep", "p.csv", "--command", "test {n} = 3", "--batch", "hunt")
+    shell.type("submit", *sweep, "--stop-on-success")
+    shell.run_all()
+    assert "--status Failed" in shell.type("wait", "--batch", "hunt", code=1).err
 
 
 def test_what_makes_no_sense_is_said(shell: Shell) -> None:

@@ -92,8 +92,7 @@ def command(
         environment=name,
     ).encode()
     # A full disk must not cost the last report; but a device or a pipe is not to be replaced.
-    replaces = os.path.isfile(output) or not os.path.exists(output)
-    with click.open_file(output, "wb", atomic=replaces) as file:
+    with click.open_file(output, "wb", atomic=os.path.isfile(output)) as file:
         file.write(page)
     if output != "-":
         click.echo(figures.headline)

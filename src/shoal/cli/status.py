@@ -57,15 +57,17 @@ def command(
 
     statuses = [Status(name) for name in only]
     with connect(environment, create=False) as client:
-        counts = client.counts(batch)
         if jobs:
-            found = client.select(jobs, statuses, batch)
+            selected = client.select(jobs, (), batch)
+            counts = _counts_of(selected)
+            found = [job for job in selected if not statuses or job.status in statuses]
             if len(jobs) == 1 and len(found) == 1 and found[0].job_id == jobs[0]:
                 _show_one(client, found[0], as_json)
                 return
             total = len(found)
             found = found[: limit or None]
         else:
+            counts = client.counts(batch)
             if batch is not None and not counts.total:
                 client.select((), batch=batch)  # says that there is no such batch
             found = client.jobs(None, statuses, limit or None, batch)
@@ -83,6 +85,16 @@ def command(
             )
             return
         _show_many(client, counts, found, total)
+
+
+def _counts_of(jobs: list[Job]) -> Counts:
+    from shoal.core.job import Status
+    from shoal.ports import Counts
+
+    by_status = dict.fromkeys(Status, 0)
+    for job in jobs:
+        by_status[job.status] += 1
+    return Counts(by_status)
 
 
 def _show_many(client: Client, counts: Counts, found: list[Job], total: int) -> None:
@@ -169,6 +181,9 @@ def _print_job(job: Job) -> None:
     )
     if job.spec.batch:
         click.echo(f"batch {one_line(job.spec.batch)}")
+    what = job.spec.executable or "; ".join(job.spec.commands)
+    where = f" in {one_line(job.spec.folder)}" if job.spec.folder else ""
+    print_block(Text(f"runs {one_line(what)}{where}", no_wrap=True, overflow="ellipsis"))
     click.echo()
 
 

@@ -308,14 +308,18 @@ def _refuse_stale(job: Job | None, token: Token) -> None:
     )
 
 
+_RETRY_REMEDIES = {
+    Status.QUEUED: "it waits for a worker already",
+    Status.STARTED: "cancel it first",
+}
+
+
 def _not_allowed(job: Job | None, event: Event) -> NotAllowed:
     if job is None:
         return NotAllowed("there is no such job", "submit it first")
     remedies = {
         Cancelled: "there is nothing left to cancel",
-        RetryAsked: "cancel it first"
-        if not job.status.is_final
-        else "submit it again to start a new run",
+        RetryAsked: _RETRY_REMEDIES.get(job.status, "submit it again to start a new run"),
         Claimed: "take another job",
     }
     where = f" on {job.state.lease.worker}" if isinstance(job.state, Started) else ""

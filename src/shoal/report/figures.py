@@ -206,7 +206,7 @@ def headline(of: Figures) -> str:
         f"{number:,} {status}" for status, number in of.counts.items() if number and status.is_final
     )
     left = of.counts[Status.QUEUED] + of.counts[Status.STARTED]
-    where = f" on {counted(len(of.workers), 'worker')}" if of.workers else ""
+    where = f" on {counted(of.most_at_once, 'worker')}" if of.most_at_once else ""
     if left == of.jobs:
         return f"{counted(of.jobs, 'job')}, none of them over after {spoken(of.makespan_s)}{where}."
     said = f"{counted(of.jobs, 'job')} in {spoken(of.makespan_s)}{where}: {ended}"

@@ -81,6 +81,8 @@ class Sample(msgspec.Struct, frozen=True):
     @property
     def eta_s(self) -> float | None:
         """How long the jobs that are not over take at this pace; None: there is no pace."""
+        if self.paused or not (self.workers or self.supervised):
+            return None
         pace = self.a_minute
         return self.live / pace * MINUTE_S if pace and self.live else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import uvicorn
@@ -59,6 +60,8 @@ def serve(server: uvicorn.Server, listening: socket.socket, *, with_parent: bool
             while os.read(0, 4096):  # not by sys.stdin, whose lock would hold up our end
                 pass
             server.should_exit = True
+            time.sleep(10 * FAREWELL_S)
+            os._exit(1)  # whatever still holds it up, nobody is left who would end it
 
         threading.Thread(target=leave_with_parent, daemon=True).start()
     server.run(sockets=[listening])
