@@ -134,3 +134,35 @@ def test_a_bell_that_cannot_hang_is_waited_for_in_vain(tmp_path: Path) -> None:
 def test_a_bell_on_a_read_only_disk_is_waited_for_in_vain(read_only: Path) -> None:
     """A client that only reads can wait in a folder that can't be written."""
     assert_waits_in_vain(read_only / "bells/watch/me")
+
+
+def _ring_itself(bells: Bells, worker: str, times: int) -> None:
+    with (bells.folder / IDLE / worker).open("wb", buffering=0) as bell:
+        bell.write(b"!" * times)
+
+
+def test_rings_heard_together_are_for_as_many_workers(bells: Bells) -> None:
+    """Two rings that one worker hears at once are for two jobs: the second goes to another."""
+    with bells.idle("b") as second:
+        with bells.idle("a") as first:
+            _ring_itself(bells, "a", 2)
+            assert first.wait(LONG_S)
+        assert second.wait(LONG_S)
+        assert second.heard == 1
+
+
+def test_a_ring_after_the_last_look_goes_to_another(bells: Bells) -> None:
+    """A worker that leaves with a job, and is rung before its bell is down, passes the ring on."""
+    with bells.idle("b") as second:
+        with bells.idle("a"):
+            _ring_itself(bells, "a", 1)
+        assert second.wait(LONG_S)
+
+
+def test_one_ring_for_one_job_wakes_nobody_else(bells: Bells) -> None:
+    """Who was rung for the job that it leaves with has nothing to pass on."""
+    with bells.idle("b") as second:
+        with bells.idle("a") as first:
+            _ring_itself(bells, "a", 1)
+            assert first.wait(LONG_S)
+        assert not second.silence()

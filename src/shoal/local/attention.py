@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from shoal.local.bells import IDLE, Bell, Bells
+from shoal.local.bells import Bell, Bells
 
 
 class HasFileno(Protocol):
@@ -62,12 +62,14 @@ class SignalAttention:
         rang = False
         for bell in self._own:
             if bell in readable:
-                rang = bell.silence()
+                rang = bell.silence() or rang
+            else:
+                bell.heard = 0
         return rang
 
     @contextmanager
     def idle(self) -> Iterator[None]:
-        with self._bells.hang(IDLE, self._name) as bell:
+        with self._bells.idle(self._name) as bell:
             self._own.append(bell)
             try:
                 yield

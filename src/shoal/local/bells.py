@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MTIME_STEP_NS = 50_000_000
@@ -30,6 +32,8 @@ class Bell:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.heard = 0
+        """How many rings the last look has taken."""
         self._unheard: int | None = None
         try:
             for folder in (path.parent.parent, path.parent):  # no more: what is gone stays gone
@@ -53,14 +57,19 @@ class Bell:
     def silence(self) -> bool:
         """Take all rings so far; whether there were any."""
         try:
-            return bool(os.read(self._fd, 65_536))
+            self.heard = len(os.read(self._fd, 65_536))
         except BlockingIOError:
-            return False
+            self.heard = 0
+        return self.heard > 0
 
-    def close(self) -> None:
+    def take_down(self) -> None:
+        """Let nobody ring it any more; what has rung so far may still be heard."""
         if self._unheard is None:
             self._path.unlink(missing_ok=True)
-        else:
+
+    def close(self) -> None:
+        self.take_down()
+        if self._unheard is not None:
             os.close(self._unheard)
         os.close(self._fd)
 
@@ -91,18 +100,39 @@ class Bells:
         """A bell of one's own; close it when done."""
         return Bell(self.folder / kind / name)
 
+    @contextmanager
+    def idle(self, name: str) -> Iterator[Bell]:
+        """The bell of a worker that waits for a job.
+
+        Rings are for a job each, and who waits leaves with one job: what else it has heard, and
+        what rang after its last look, it passes on to those who wait still.
+        """
+        with self.hang(IDLE, name) as bell:
+            try:
+                yield bell
+            finally:
+                bell.take_down()
+                others = max(0, bell.heard - 1)
+                bell.silence()
+                self._wake(others + bell.heard)
+
     def ring_worker(self, worker: str) -> None:
         """Make a worker look whether its attempt is still wanted."""
         _ring(f"{self._stop}/{worker}")
 
     def ring_workers(self, jobs: int | None) -> None:
         """Wake as many idle workers as there are new jobs (None: all), and the supervisor."""
+        self._wake(jobs)
+        self.ring_supervisor()
+
+    def _wake(self, jobs: int | None) -> None:
+        if jobs == 0:
+            return
         woken = 0
         for name in _names(self._idle):
             if jobs is not None and woken >= jobs:
                 break
             woken += _ring(f"{self._idle}/{name}")
-        self.ring_supervisor()
 
     def ring_supervisor(self) -> None:
         """Make the supervisor look what is wanted."""
@@ -138,8 +168,10 @@ def _ring(path: str) -> bool:
         return False
     try:
         os.write(fd, b"!")
-    except OSError:
+    except BlockingIOError:
         pass  # the pipe is full of rings not heard yet: one more says nothing new
+    except OSError:
+        return False
     finally:
         os.close(fd)
     return True
