@@ -37,6 +37,14 @@ class Counts(msgspec.Struct, frozen=True):
 
     by_status: dict[Status, int]
 
+    @classmethod
+    def of(cls, jobs: Iterable[Job]) -> Counts:
+        """Count jobs that are at hand."""
+        by_status = dict.fromkeys(Status, 0)
+        for job in jobs:
+            by_status[job.status] += 1
+        return cls(by_status)
+
     def __str__(self) -> str:
         return ", ".join(f"{number:,} {status}" for status, number in self.by_status.items())
 

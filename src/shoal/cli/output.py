@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from shoal.core.job import Attempt, Finished, Job, Queued, Settlement, Started, Status
+from shoal.report.words import visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -110,8 +111,7 @@ def print_block(content: RenderableType) -> None:
 
 def one_line(text: str) -> str:
     """Text from a job as one line that can do nothing to a terminal."""
-    plain = "".join(char if char.isprintable() else "�" for char in text)
-    return plain if len(plain) <= MAX_CELL else plain[: MAX_CELL - 1] + "…"
+    return visible(text, MAX_CELL)
 
 
 def clock_time(at: float | None) -> str:

@@ -54,12 +54,13 @@ def command(
     from shoal.cli.output import print_json
     from shoal.client import connect
     from shoal.core.job import Status
+    from shoal.ports import Counts
 
     statuses = [Status(name) for name in only]
     with connect(environment, create=False) as client:
         if jobs:
             selected = client.select(jobs, (), batch)
-            counts = _counts_of(selected)
+            counts = Counts.of(selected)
             found = [job for job in selected if not statuses or job.status in statuses]
             if len(jobs) == 1 and len(found) == 1 and found[0].job_id == jobs[0]:
                 _show_one(client, found[0], as_json)
@@ -85,16 +86,6 @@ def command(
             )
             return
         _show_many(client, counts, found, total)
-
-
-def _counts_of(jobs: list[Job]) -> Counts:
-    from shoal.core.job import Status
-    from shoal.ports import Counts
-
-    by_status = dict.fromkeys(Status, 0)
-    for job in jobs:
-        by_status[job.status] += 1
-    return Counts(by_status)
 
 
 def _show_many(client: Client, counts: Counts, found: list[Job], total: int) -> None:

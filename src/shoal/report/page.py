@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 
 import jinja2
 from markupsafe import Markup
@@ -18,7 +17,7 @@ from shoal.report.gantt import gantt_svg
 from shoal.report.histogram import histogram_svg, over_time_svg
 from shoal.report.look import CHART_CSS
 from shoal.report.spans import Span
-from shoal.report.words import counted, percent, rate, spoken
+from shoal.report.words import counted, full_clock, percent, rate, spoken, visible
 
 MOST_WORKERS = 50
 MOST_REASONS = 20
@@ -42,7 +41,7 @@ def report_html(figures: Figures, spans: Sequence[Span], *, title: str, environm
         undefined=jinja2.StrictUndefined,
     )
     made.filters |= {
-        "clock": _clock,
+        "clock": full_clock,
         "counted": counted,
         "percent": percent,
         "rate": rate,
@@ -67,9 +66,8 @@ def report_html(figures: Figures, spans: Sequence[Span], *, title: str, environm
 
 
 def shown(text: str) -> str:
-    """Text from a job, not too long, with a mark in place of what can't be seen."""
-    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return plain if len(plain) <= MAX_TEXT else plain[: MAX_TEXT - 1] + "…"
+    """Text from a job, not too long."""
+    return visible(text, MAX_TEXT)
 
 
 def usd(amount: float) -> str:
@@ -87,7 +85,3 @@ def _over_time(figures: Figures) -> Markup | None:
     if not figures.over_time:
         return None
     return Markup(over_time_svg(figures.over_time, figures.began_at))  # noqa: S704
-
-
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")

@@ -1,6 +1,8 @@
-"""Numbers as people say them."""
+"""Numbers and times as people say them, and texts from jobs as people may see them."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 
 def spoken(seconds: float) -> str:
@@ -21,6 +23,22 @@ def spoken(seconds: float) -> str:
             rest = whole % size // part
             return f"{whole // size:,} {unit}" + (f" {rest} {small}" if rest else "")
     return f"{whole} s"
+
+
+def full_clock(at: float) -> str:
+    """A time with its date and zone."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def visible(text: str, at_most: int | None = None) -> str:
+    """Text from a job, with a mark in place of what has no look of its own or turns others.
+
+    Args:
+        text: any.
+        at_most: characters; what is longer is cut.
+    """
+    plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return plain if at_most is None or len(plain) <= at_most else plain[: at_most - 1] + "…"
 
 
 def counted(number: int, noun: str) -> str:

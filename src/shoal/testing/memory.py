@@ -249,10 +249,7 @@ class MemoryStore:
         return list({job.job_id: job for job in found}.values())[:limit]
 
     def counts(self, batch: str | None = None) -> Counts:
-        by_status = dict.fromkeys(Status, 0)
-        for job in self.jobs(batch=batch):
-            by_status[job.status] += 1
-        return Counts(by_status)
+        return Counts.of(self.jobs(batch=batch))
 
     def backlog(self, now: float, at_most: int) -> Backlog:
         with self._lock:

@@ -7,12 +7,12 @@ from datetime import datetime
 from urllib.parse import quote
 
 from shoal.core.job import Finished, Job, Queued, Started
-from shoal.report.words import spoken
+from shoal.report.words import spoken, visible
 
 
 def shown(text: object) -> str:
     """Text from a job, with a mark in place of what has no look of its own or turns others."""
-    return "".join(char if char.isprintable() else "�" for char in str(text))
+    return visible(str(text))
 
 
 def number(value: float) -> str:
@@ -26,11 +26,6 @@ def clock(at: float) -> str:
     if moment.date() == today.date():
         return moment.strftime("%H:%M:%S")
     return moment.strftime("%b %d, %H:%M" if moment.year == today.year else "%Y-%m-%d %H:%M")
-
-
-def full_clock(at: float) -> str:
-    """A time with its date and zone."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def url(path: str, **parameters: object) -> str:

@@ -17,7 +17,7 @@ from shoal.core.errors import ShoalError, StoreError
 from shoal.core.job import Status
 from shoal.environment import is_cloud
 from shoal.report.live import Sample, Sampler
-from shoal.report.words import spoken
+from shoal.report.words import full_clock, spoken
 from shoal.web import look
 from shoal.web.access import Keys
 from shoal.web.clients import Clients
@@ -192,7 +192,7 @@ def _templates(site: Site) -> Environment:
         number=look.number,
         duration=spoken,
         clock=look.clock,
-        full_clock=look.full_clock,
+        full_clock=full_clock,
         job_text=look.job_text,
     )
     more: dict[str, Any] = {
