@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from shoal.cli.door import Door
     from shoal.local.attention import SignalAttention
     from shoal.local.environment import LocalEnvironment
+    from shoal.pipeline.route import Route
 
 DRAIN_EVERY_S = 0.5
 
@@ -108,16 +111,13 @@ def run_supervisor(
         ShoalError: what is Successful could not be passed on to the next environment.
     """
     import os
-    from contextlib import nullcontext
 
-    from shoal.cli.door import Door
     from shoal.job_folder import problem_with
     from shoal.local.attention import SignalAttention
     from shoal.local.bells import SUPERVISOR
     from shoal.local.clock import SystemClock
     from shoal.local.fleet import supervisor_lock
     from shoal.local.watch import FolderWatch
-    from shoal.pipeline.background import passing_on
     from shoal.pipeline.route import declared_route
     from shoal.supervisor import Supervisor
 
@@ -126,8 +126,8 @@ def run_supervisor(
     with (
         supervisor_lock(opened.layout),
         opened.bells.hang(SUPERVISOR, "main") as bell,
-        passing_on(opened, route, report) as is_done,
-        nullcontext() if port is None else Door(opened.name, port) as door,
+        _passing_on(opened, route, report) as is_done,
+        _door(opened.name, port) as door,
     ):
         watch = FolderWatch(str(opened.layout.root), settings.intake_rules, settings.upload_quiet_s)
         attention = SignalAttention(opened.bells, "supervisor", bell, (watch,))
@@ -156,6 +156,25 @@ def run_supervisor(
             counts = opened.store.counts().by_status
             said = ", ".join(f"{number:,} {status}" for status, number in counts.items() if number)
             report(f"all jobs are over and all workers gone: {said or 'there were no jobs'}")
+
+
+def _passing_on(
+    opened: LocalEnvironment, route: Route | None, report: Callable[[str], None]
+) -> AbstractContextManager[Callable[[], bool]]:
+    """Pass on what is Successful while inside, where the settings say so; whether all was."""
+    if route is None:
+        return nullcontext(lambda: True)
+    from shoal.pipeline.background import passing_on
+
+    return passing_on(opened, route, report)
+
+
+def _door(name: str, port: int | None) -> AbstractContextManager[Door | None]:
+    if port is None:
+        return nullcontext()
+    from shoal.cli.door import Door
+
+    return Door(name, port)
 
 
 def _drain(

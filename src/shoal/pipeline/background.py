@@ -23,13 +23,13 @@ done again by the next."""
 
 @contextmanager
 def passing_on(
-    source: LocalEnvironment, route: Route | None, report: Callable[[str], object]
+    source: LocalEnvironment, route: Route, report: Callable[[str], object]
 ) -> Iterator[Callable[[], bool]]:
     """Pass on while inside.
 
     Args:
         source: whose jobs are passed on.
-        route: where to; None: nowhere.
+        route: where to.
         report: told what was done, and what can't be.
 
     Yields:
@@ -39,9 +39,6 @@ def passing_on(
     Raises:
         ShoalError: nothing could be passed on.
     """
-    if route is None:
-        yield lambda: True
-        return
     own = source.again()
     try:
         pipeline = Pipeline(own, route, report)
